@@ -1,0 +1,1 @@
+"""The domain of Vyaz: letterforms, monograms, the ledger and the catalogue."""

@@ -1,0 +1,1 @@
+"""What is remembered: tables, the one place that commits, and queries by noun."""

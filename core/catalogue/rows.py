@@ -1,0 +1,36 @@
+"""The row of one variant, as the pipeline makes it and the catalogue keeps it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRow:
+    """One made variant. Job, shard and model version are known to whoever finishes the shard."""
+
+    index: int  # place in its job
+    letters: str
+    layout: str
+    digest: bytes  # SHA-256 of size, mode and pixels
+    offset: int  # of the PNG in the shard's tar, bytes
+    length: int  # of the PNG, bytes
+    ink: float  # share of the canvas, 0 to 1
+
+    @classmethod
+    def rebuild(cls, meta: Mapping[str, Any], offset: int, length: int) -> "VariantRow":
+        """Make the row again from what a shard says of one picture; raise `Invalid` if it does not say enough."""
+        try:
+            return cls(
+                index=int(meta["index"]),
+                letters=str(meta["letters"]),
+                layout=str(meta["layout"]),
+                digest=bytes.fromhex(meta["digest"]),
+                offset=offset,
+                length=length,
+                ink=float(meta["ink"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise Invalid(f"a picture's description is damaged: {error!r}") from error

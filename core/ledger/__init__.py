@@ -1,0 +1,1 @@
+"""Jobs as durable facts: submit, choose and claim, heartbeat, finish, fail, rings."""

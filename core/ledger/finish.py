@@ -1,0 +1,191 @@
+"""The end of a lease that went well, in whole or in part: one fenced transaction.
+
+The order is the guard: first the shard row, by epoch, one row or nothing; then what was made (`keep`); the job's
+counters last. Whoever lost the lease changes nothing, and its tar is never referenced.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.catalogue.database import Database
+from core.catalogue.tables import Job, Owner, Queue, Shard, Worker
+from core.errors import Fenced, Unavailable
+from core.ledger.jobs import clock, record
+from core.ledger.kinds import kind_of
+from core.ledger.leases import Lease
+from core.ledger.states import UNFINISHED, JobState, ShardState, SlotState
+
+RATE_MEMORY = 0.5
+"""Weight of the newest shard in the measured rate: a fleet's speed changes, its news counts most."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An item that cannot be made, and why."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The object a shard left in the store."""
+
+    path: str
+    size: int
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a slot brings back. Everything in [start, upto) is either made or among the failures."""
+
+    upto: int
+    seconds: float
+    stored: Stored | None = None
+    failures: Sequence[Failure] = ()
+    total: int | None = None
+    """How many items the job has, learnt on the way: steps of a training, files of a folder."""
+
+
+Keep = Callable[[Session], dict[str, Any]]
+"""Writes what was made, inside the finishing transaction, between the guard and the counters; its answer is merged into
+the job's result."""
+
+
+def finish(session: Session, lease: Lease, outcome: Outcome, keep: Keep | None = None) -> None:
+    """Count [start, upto) as finished, return the rest with no attempt used; raises `Fenced` if the lease is over."""
+    shard = _guard(session, lease, outcome)
+    result = keep(session) if keep is not None else {}
+    for failure in outcome.failures:
+        session.execute(insert(Shard), [_quarantined(lease, failure)])
+        record(session, lease.job_number, "quarantined", shard=shard, detail=f"item {failure.index}: {failure.reason}")
+    stop = _stop(lease, outcome)
+    if outcome.upto < stop:
+        session.execute(insert(Shard), [_remainder(lease, outcome.upto, stop)])
+    _count(session, lease, shard, outcome, result)
+
+
+def finish_surely(database: Database, lease: Lease, outcome: Outcome, keep: Keep | None = None) -> None:
+    """`finish`, with the outcome of a COMMIT that was not answered resolved by reading, never by trying again.
+
+    Raises `Fenced` when the shard was not finished by this epoch, `Unavailable` when nobody can be asked.
+    """
+    try:
+        with database.transaction() as session:
+            finish(session, lease, outcome, keep)
+    except Unavailable:
+        with database.transaction() as session:
+            if not _finished(session, lease):
+                raise
+
+
+def give_back(session: Session, lease: Lease, seconds: float, reason: str | None = None, delay: float = 0.0) -> None:
+    """Return the whole shard with no attempt used: drain, or a fault that is not the work's."""
+    shard = _held(session, lease)
+    shard.state, shard.attempts, shard.reason = ShardState.RETURNED, max(0, shard.attempts - 1), reason
+    shard.not_before = clock(session) + timedelta(seconds=delay)
+    session.flush()
+    settle(session, lease.job_number, shard, seconds)
+    record(session, lease.job_number, "returned", shard=shard, detail=reason)
+
+
+def settle(session: Session, job_number: int, shard: Shard, seconds: float) -> Job:
+    """Correct what the claim charged by estimate, free the slot, and hand over the job, locked for its counters."""
+    job = session.scalars(sa.select(Job).where(Job.number == job_number)).one()
+    owner = session.get_one(Owner, job.owner_id, with_for_update={"key_share": True}, populate_existing=True)
+    session.refresh(job, with_for_update={"key_share": True})
+    slot = session.get(Worker, shard.slot_id) if shard.slot_id else None
+    if slot is not None:
+        number = session.scalars(sa.select(Queue.number).where(Queue.name == slot.queue)).one()
+        owner.virtual_time = _moved(owner.virtual_time, number, (seconds - shard.estimate) / owner.weight)
+        job.virtual_time = _moved(job.virtual_time, number, seconds - shard.estimate)
+        if slot.shard_id == shard.id:
+            slot.shard_id = None
+            slot.state = SlotState.IDLE if slot.state == SlotState.BUSY else slot.state
+    job.device_seconds += seconds
+    shard.estimate = 0.0
+    session.flush()
+    return job
+
+
+def complete(session: Session, job: Job) -> None:
+    """Mark the job done if nothing is left; what is `failed` stays counted beside what is `done`."""
+    if JobState(job.state) in UNFINISHED and job.done + job.failed == job.total and job.closing in ("none", "done"):
+        job.state, job.finished_at = JobState.DONE, clock(session)
+        record(session, job.number, "done", detail=f"{job.done} done, {job.failed} failed")
+    session.flush()
+
+
+def _stop(lease: Lease, outcome: Outcome) -> int:
+    """Where the lease's range ends, by the better estimate if its kind takes all that is left."""
+    if outcome.total is not None and kind_of(lease.kind).whole:
+        return outcome.total
+    return lease.stop
+
+
+def _guard(session: Session, lease: Lease, outcome: Outcome) -> Shard:
+    shard = _held(session, lease)
+    shard.state, shard.stop, shard.mark = ShardState.DONE, outcome.upto, outcome.upto
+    shard.finished_at = clock(session)
+    if outcome.stored is not None:
+        shard.path, shard.size, shard.digest = outcome.stored.path, outcome.stored.size, outcome.stored.digest
+    session.flush()
+    return shard
+
+
+def _held(session: Session, lease: Lease) -> Shard:
+    """The shard row, locked, if this epoch still holds it."""
+    held = sa.and_(Shard.id == lease.shard_id, Shard.epoch == lease.epoch, Shard.state == ShardState.LEASED)
+    shard = session.scalar(sa.select(Shard).where(held).with_for_update(key_share=True))
+    if shard is None:
+        raise Fenced(f"shard {lease.shard_id} is no longer held at epoch {lease.epoch}")
+    return shard
+
+
+def _finished(session: Session, lease: Lease) -> bool:
+    done = sa.and_(Shard.id == lease.shard_id, Shard.epoch == lease.epoch, Shard.state == ShardState.DONE)
+    return session.scalar(sa.select(sa.exists().where(done))) or False
+
+
+def _quarantined(lease: Lease, failure: Failure) -> dict[str, Any]:
+    at = {"start": failure.index, "stop": failure.index + 1, "mark": failure.index}
+    return {"job_number": lease.job_number, "state": ShardState.QUARANTINED, "reason": failure.reason, **at}
+
+
+def _remainder(lease: Lease, start: int, stop: int) -> dict[str, Any]:
+    attempts = max(0, lease.attempts - 1)
+    at = {"start": start, "stop": stop, "mark": start, "closing": lease.closing}
+    return {"job_number": lease.job_number, "state": ShardState.RETURNED, "attempts": attempts, **at}
+
+
+def _count(session: Session, lease: Lease, shard: Shard, outcome: Outcome, result: dict[str, Any]) -> None:
+    job = settle(session, lease.job_number, shard, outcome.seconds)
+    items = outcome.upto - lease.start
+    if outcome.total is not None:
+        job.total = max(outcome.total, job.next_index) if not kind_of(lease.kind).whole else outcome.total
+        job.next_index = job.total if kind_of(lease.kind).whole else job.next_index
+    if lease.closing:
+        job.closing = "done"
+    job.failed += len(outcome.failures)
+    job.done += items - len(outcome.failures)
+    job.result = {**job.result, **result}
+    if items and shard.device_class:
+        _learn_rate(job, shard.device_class, outcome.seconds / items)
+    complete(session, job)
+
+
+def _learn_rate(job: Job, device_class: str, rate: float) -> None:
+    before = job.seconds_per_item.get(device_class, rate)
+    job.seconds_per_item = {**job.seconds_per_item, device_class: before + RATE_MEMORY * (rate - before)}
+
+
+def _moved(times: list[float], number: int, by: float) -> list[float]:
+    """`times` with queue `number` (from 1) moved by so many virtual seconds."""
+    return [time + by if place == number else time for place, time in enumerate(times, start=1)]

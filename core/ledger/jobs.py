@@ -1,0 +1,223 @@
+"""Jobs as users order them: submit, pause, resume, cancel, retry, re-prioritise, remove.
+
+Each is one transaction with one guarded `UPDATE`; none touches an item or calls the broker. Ring after the commit.
+"""
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.catalogue.tables import Event, Job, Owner, Queue, Shard, Worker
+from core.errors import Conflict, Invalid, NotFound
+from core.ledger.kinds import kind_of
+from core.ledger.states import ALLOWED, UNFINISHED, JobState, Priority, ShardState
+
+MAX_TOTAL = 10_000_000_000
+MAX_SEED = 2**53 - 1
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Everything a job is made of. `spec` is the kind's own, already validated and resolved."""
+
+    kind: str
+    spec: dict[str, Any]
+    total: int
+    seed: int = 0
+    priority: Priority = Priority.NORMAL
+    queues: tuple[str, ...] = ("cpu", "gpu")
+    needs: dict[str, Any] = field(default_factory=dict)
+    model_version_id: uuid.UUID | None = None
+    after_id: uuid.UUID | None = None
+    shard_size: int | None = None
+    idempotency_key: str | None = None
+    body: dict[str, Any] | None = None
+    """What the user sent; a repeated key with another body is a mistake."""
+
+
+def submit(session: Session, owner_id: uuid.UUID, submission: Submission) -> Job:
+    """Insert one job row, whatever its size; with a known idempotency key, return the job of the first time.
+
+    Raises `Invalid` for counts out of range and for a key used before with another body.
+    """
+    kind = kind_of(submission.kind)
+    _check(submission)
+    owner = session.get_one(Owner, owner_id, with_for_update={"key_share": True})
+    digest = _digest(submission.body) if submission.body is not None else None
+    if submission.idempotency_key is not None:
+        earlier = session.scalar(
+            sa.select(Job).where(Job.owner_id == owner_id, Job.idempotency_key == submission.idempotency_key)
+        )
+        if earlier is not None:
+            if earlier.body_digest != digest:
+                raise Invalid(f"Idempotency-Key {submission.idempotency_key!r} was used before with another body")
+            return earlier
+    _enter_turn(session, owner)
+    values = {
+        "owner_id": owner_id,
+        "kind": kind.name.value,
+        "priority": int(submission.priority),
+        "queues": list(submission.queues),
+        "needs": submission.needs,
+        "after_id": submission.after_id,
+        "spec": submission.spec,
+        "seed": submission.seed,
+        "model_version_id": submission.model_version_id,
+        "total": submission.total,
+        "in_flight_limit": kind.in_flight_limit,
+        "shard_size": MAX_TOTAL if kind.whole else submission.shard_size,
+        "closing": "due" if kind.closing else "none",
+        "virtual_time": owner.served,
+        "idempotency_key": submission.idempotency_key,
+        "body_digest": digest,
+    }
+    job = session.scalars(insert(Job).returning(Job), [values]).one()
+    record(session, job.number, "submitted")
+    return job
+
+
+def order(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID, verb: str) -> Job:
+    """Carry out `pause`, `resume`, `cancel` or `retry`; `owner_id` None means any owner's.
+
+    Raises `NotFound`, and `Conflict` when the job's state does not allow it.
+    """
+    job = locked(session, owner_id, job_id)
+    if JobState(job.state) not in ALLOWED[verb]:
+        raise Conflict(f"cannot {verb} a job that is {job.state}")
+    if verb == "retry":
+        _reopen(session, job)
+    elif verb == "resume":
+        owner = session.get_one(Owner, job.owner_id)
+        job.virtual_time = [max(own, v) for own, v in zip(job.virtual_time, owner.served, strict=True)]
+        job.state = JobState.RUNNING if job.started_at else JobState.QUEUED
+    else:
+        job.state = {"pause": JobState.PAUSED, "cancel": JobState.CANCELLED}[verb]
+    if job.state == JobState.CANCELLED:
+        job.finished_at = clock(session)
+        abandon_dependants(session, job, "the job it waited for was cancelled")
+    record(
+        session, job.number, {"pause": "paused", "resume": "resumed", "cancel": "cancelled", "retry": "retried"}[verb]
+    )
+    session.flush()
+    return job
+
+
+def reprioritise(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID, priority: Priority) -> Job:
+    """Move an unfinished job to another class."""
+    job = locked(session, owner_id, job_id)
+    if JobState(job.state) not in UNFINISHED:
+        raise Conflict(f"cannot re-prioritise a job that is {job.state}")
+    job.priority = int(priority)
+    record(session, job.number, "reprioritised", detail=priority.name.lower())
+    session.flush()
+    return job
+
+
+def remove(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID) -> list[str]:
+    """Delete a finished job with its shards and variants; returns the object names to delete after the commit."""
+    job = locked(session, owner_id, job_id)
+    if JobState(job.state) not in ALLOWED["remove"]:
+        raise Conflict(f"cannot remove a job that is {job.state}; cancel it first")
+    held = session.scalar(
+        sa.select(sa.func.count()).where(Shard.job_number == job.number, Shard.state == ShardState.LEASED)
+    )
+    if held:
+        raise Conflict("a worker still holds a shard of this job; try again in some seconds")
+    names = session.scalars(sa.select(Shard.path).where(Shard.job_number == job.number, Shard.path.is_not(None)))
+    paths = [name for name in names if name is not None]
+    session.execute(sa.delete(Job).where(Job.number == job.number))
+    return paths
+
+
+def locked(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID) -> Job:
+    """The job, locked against claims and other orders; raises `NotFound` for another owner's too."""
+    query = sa.select(Job).where(Job.id == job_id).with_for_update(key_share=True)
+    if owner_id is not None:
+        query = query.where(Job.owner_id == owner_id)
+    job = session.scalar(query.execution_options(populate_existing=True))
+    if job is None:
+        raise NotFound(f"there is no job {job_id}")
+    return job
+
+
+def abandon_dependants(session: Session, job: Job, reason: str) -> None:
+    """Fail every unfinished job that waits for this one, and those that wait for them."""
+    waiting = session.scalars(sa.select(Job).where(Job.after_id == job.id, Job.state.in_(UNFINISHED)))
+    for dependant in waiting.all():
+        dependant.state, dependant.reason, dependant.finished_at = JobState.FAILED, reason, clock(session)
+        record(session, dependant.number, "failed", detail=reason)
+        session.flush()
+        abandon_dependants(session, dependant, reason)
+
+
+def record(
+    session: Session,
+    job_number: int,
+    what: str,
+    *,
+    shard: Shard | None = None,
+    actor: str | None = None,
+    detail: str | None = None,
+) -> None:
+    """Write one line of the job's history."""
+    held = {"shard_id": shard.id, "epoch": shard.epoch} if shard is not None else {}
+    session.execute(insert(Event), [{"job_number": job_number, "what": what, "actor": actor, "detail": detail, **held}])
+
+
+def clock(session: Session) -> Any:
+    """PostgreSQL's time now, not the transaction's beginning."""
+    return session.scalar(sa.select(sa.func.clock_timestamp()))
+
+
+def _check(submission: Submission) -> None:
+    if not 1 <= submission.total <= MAX_TOTAL:
+        raise Invalid(f"count is {submission.total}; it must lie between 1 and {MAX_TOTAL:,}", "/count")
+    if not 0 <= submission.seed <= MAX_SEED:
+        raise Invalid(f"seed is {submission.seed}; it must lie between 0 and 2^53 - 1", "/seed")
+    if submission.shard_size is not None and submission.shard_size < 1:
+        raise Invalid(f"shard_size is {submission.shard_size}; it must be at least 1", "/shard_size")
+
+
+def _digest(body: dict[str, Any]) -> bytes:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).digest()
+
+
+def _enter_turn(session: Session, owner: Owner) -> None:
+    """Whoever turns active starts at V, so that time away is not saved up as a claim on the whole fleet."""
+    active = session.scalar(
+        sa.select(sa.exists().where(Job.owner_id == owner.id, Job.state.in_([JobState.QUEUED, JobState.RUNNING])))
+    )
+    if active:
+        return
+    served = sa.select(Worker.served).where(Worker.queue == Queue.name, Worker.served_at.is_not(None))
+    last = served.order_by(Worker.served_at.desc()).limit(1).scalar_subquery()
+    now = session.scalars(sa.select(sa.func.coalesce(last, 0.0)).select_from(Queue).order_by(Queue.number)).all()
+    owner.virtual_time = [max(own, v) for own, v in zip(owner.virtual_time, now, strict=True)]
+    session.flush()
+
+
+def _reopen(session: Session, job: Job) -> None:
+    """Put quarantined items back to work, and whatever a cancelled or failed job left."""
+    earlier = session.get(Job, job.after_id) if job.after_id else None
+    if earlier is not None and earlier.state != JobState.DONE and JobState(earlier.state) not in UNFINISHED:
+        raise Conflict(f"the job it waits for is {earlier.state}; retry {earlier.id} first")
+    quarantined = sa.and_(Shard.job_number == job.number, Shard.state == ShardState.QUARANTINED)
+    items = (
+        session.scalar(sa.select(sa.func.coalesce(sa.func.sum(Shard.stop - Shard.start), 0)).where(quarantined)) or 0
+    )
+    if job.state == JobState.DONE and not items:
+        raise Conflict("nothing of this job failed, so there is nothing to retry")
+    session.execute(
+        sa.update(Shard)
+        .where(quarantined)
+        .values(state=ShardState.RETURNED, attempts=0, not_before=sa.func.clock_timestamp())
+    )
+    job.failed -= int(items)
+    job.closing = "due" if kind_of(job.kind).closing else "none"
+    job.state, job.reason, job.finished_at = JobState.RUNNING, None, None

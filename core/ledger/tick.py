@@ -1,0 +1,56 @@
+"""The tick: what must happen by itself, about once a second. Any number of beats may tick; none is the leader."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import sqlalchemy as sa
+from croniter import croniter
+from sqlalchemy.orm import Session
+
+from core.catalogue.tables import Queue
+from core.errors import Invalid
+from core.ledger.slots import extend_all, reap
+from core.settings import Settings
+
+TICK_LOCK = 0x7469_636B
+
+WAITING = sa.text("""
+    SELECT DISTINCT slot.queue FROM (
+        SELECT DISTINCT ON (w.queue, w.engine) w FROM worker w
+         WHERE w.state = 'idle' AND w.heartbeat_at > clock_timestamp() - interval '15 s'
+         ORDER BY w.queue, w.engine, w.heartbeat_at DESC) idle(slot_row),
+        LATERAL (SELECT (slot_row).*) slot
+     WHERE (vyaz_turn(slot_row, '{}')).number IS NOT NULL
+""")
+
+
+def sweep(session: Session, settings: Settings) -> list[str]:
+    """Take shards from dead slots, and name the queues on which work waits while a slot is idle.
+
+    After a gap in which nobody could beat, all leases are extended once, so that a restart of PostgreSQL does not look
+    like the death of every worker.
+    """
+    if not session.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(TICK_LOCK))):
+        return []
+    now = sa.func.clock_timestamp()
+    gap = session.scalar(sa.select(sa.func.extract("epoch", now - sa.func.min(Queue.ticked_at))))
+    session.execute(sa.update(Queue).values(ticked_at=now).execution_options(synchronize_session=False))
+    if gap is not None and float(gap) > settings.lease_seconds:
+        extend_all(session, settings.lease_seconds)
+    reap(session)
+    return list(session.scalars(WAITING))
+
+
+def next_due(cron: str, timezone: str, after: datetime) -> datetime:
+    """The first time after `after` that the rule names, in UTC; raises `Invalid` for a bad rule or time zone.
+
+    The rule is read on the wall clock of `timezone`: across a change of clocks "03:00" stays 03:00.
+    """
+    try:
+        zone = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise Invalid(f"unknown time zone {timezone!r}; write one like Europe/Kyiv", "/timezone") from None
+    if len(cron.split()) != 5 or not croniter.is_valid(cron):
+        raise Invalid(f"not a cron rule: {cron!r}; five fields, like '0 3 * * *'", "/cron")
+    due: datetime = croniter(cron, after.astimezone(zone)).get_next(datetime)
+    return due.astimezone(UTC)

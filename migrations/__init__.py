@@ -1,0 +1,1 @@
+"""Alembic: how the schema came to be, one file a step, forward only."""
