@@ -1,0 +1,40 @@
+"""Which device this slot holds, and the class within which the same item has the same pixels. No torch in here."""
+
+import os
+from importlib import metadata
+from pathlib import Path
+
+# From the widest on: oneDNN picks its kernels by the first of these that the processor has.
+INSTRUCTION_SETS = ("amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2")
+
+
+def queue_of(device: str) -> str:
+    """The queue that serves a device."""
+    return "gpu" if device.startswith("cuda") else "cpu"
+
+
+def device_class(device: str) -> str:
+    """Torch version and instruction set, or the GPU's name: pixels are equal within it, merely close across."""
+    torch = metadata.version("torch")
+    if device.startswith("cuda"):
+        return f"{_gpu_name(device)} torch-{torch}"
+    return f"cpu-{_instruction_set()} torch-{torch}"
+
+
+def visible_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def _instruction_set() -> str:
+    flags = set(Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split())
+    return next((name for name in INSTRUCTION_SETS if name in flags), "generic")
+
+
+def _gpu_name(device: str) -> str:
+    # Asked of the driver's files, not of torch: the class must be known before the child imports it.
+    names = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    number = int(device.partition(":")[2] or 0)
+    if number >= len(names):
+        return device
+    return names[number].read_text().partition("Model:")[2].partition("\n")[0].strip() or device

@@ -1,0 +1,1 @@
+"""What a slot does for each kind of job."""

@@ -1,0 +1,57 @@
+"""Generate: a range of a job's variants, composed, packed into a tar and recorded."""
+
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from core.catalogue.ingest import copy_variants
+from core.catalogue.tables import ModelVersion
+from core.errors import JobError
+from core.ledger.finish import Failure, Keep, Outcome, Stored
+from core.ledger.leases import Lease
+from core.pipeline import Composer, generate
+from core.recipe import GenerateSpec
+from core.storage import weights
+from core.storage.shards import name
+from worker.heartbeat import Hold
+from worker.runner import Workplace
+
+
+class Generate:
+    """Makes variants; keeps the composer of the last job warm."""
+
+    def __init__(self, place: Workplace) -> None:
+        self._place = place
+        self._warm: tuple[uuid.UUID, Composer] | None = None
+
+    def __call__(self, lease: Lease, hold: Hold) -> tuple[Outcome, Keep]:
+        composer = self._composer(lease)
+        key = name(lease.job_id, lease.start, lease.stop, lease.epoch)
+        made = generate(composer, lease.start, lease.stop, self._place.blobs, key, hold.reached)
+
+        def keep(session: Session) -> dict[str, Any]:
+            copy_variants(session, lease.job_number, lease.shard_id, lease.model_version_id, made.rows)
+            return {}
+
+        stored = Stored(made.key, made.size, made.sha256)
+        failures = [Failure(failure.index, str(failure)) for failure in made.failures]
+        return Outcome(made.upto, hold.seconds, stored, failures), keep
+
+    def _composer(self, lease: Lease) -> Composer:
+        if self._warm is None or self._warm[0] != lease.job_id:
+            spec = GenerateSpec.model_validate(lease.spec)
+            path, digest = self._where(lease)
+            tensors, meta = weights.load(self._place.blobs, path, digest.hex())
+            self._warm = lease.job_id, Composer(spec, lease.seed, tensors, meta, self._place.device)
+        return self._warm[1]
+
+    def _where(self, lease: Lease) -> tuple[str, bytes]:
+        """The pinned version's weights: their name and SHA-256."""
+        with self._place.database.transaction() as session:
+            found = sa.select(ModelVersion.path, ModelVersion.digest).where(ModelVersion.id == lease.model_version_id)
+            row = session.execute(found).one_or_none()
+        if row is None:
+            raise JobError("the model version of this job is gone")
+        return row.path, row.digest

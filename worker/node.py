@@ -1,0 +1,80 @@
+"""A node: one Celery parent and its children, each child one slot. Here Celery's signals meet the ledger."""
+
+import os
+import signal
+import socket
+import threading
+import time
+
+import structlog
+from billiard.process import active_children
+from celery import signals
+
+from core.catalogue.database import Database
+from core.errors import Unavailable
+from core.ledger.slots import lose_dead
+from core.settings import Settings
+from worker.runner import Slot
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.5
+DRAIN = signal.SIGUSR2
+"""Tells a busy child to drain: Celery's own SIGTERM does not reach it."""
+
+_slot: list[Slot] = []
+
+
+def this_slot() -> Slot:
+    """The slot of this child process."""
+    return _slot[0]
+
+
+def watch(settings: Settings) -> None:
+    """Connect the signals of a worker's life: parent up, child up, parent going down, child going down."""
+
+    @signals.worker_ready.connect(weak=False)
+    def _look_after_children(**_: object) -> None:
+        threading.Thread(target=_watch_children, args=(settings,), name="node", daemon=True).start()
+
+    @signals.worker_process_init.connect(weak=False)
+    def _take_slot(**_: object) -> None:
+        _slot.append(Slot(settings, node_name(os.getppid())))
+        signal.signal(DRAIN, lambda *_: this_slot().drain())
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def _drain_children(**_: object) -> None:
+        for child in active_children():
+            os.kill(child.pid, DRAIN)
+
+    @signals.worker_process_shutdown.connect(weak=False)
+    def _leave_slot(**_: object) -> None:
+        this_slot().leave()
+
+
+def node_name(parent_pid: int) -> str:
+    """Host and parent process: the unit that lives and dies together."""
+    return f"{socket.gethostname()}:{parent_pid}"
+
+
+def _watch_children(settings: Settings) -> None:
+    """Take the shards of dead children back at once, instead of when their leases run out."""
+    database = Database(settings.database_url.get_secret_value(), pooled=False)
+    host = socket.gethostname()
+    while True:
+        try:
+            with database.transaction() as session:
+                for slot in lose_dead(session, host, _is_alive):
+                    log.warning("a slot's process died", pid=slot.pid, device=slot.device)
+        except Unavailable as error:
+            log.warning("cannot look after children", reason=str(error))
+        time.sleep(LOOK_SECONDS)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this host runs; a zombie does not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False

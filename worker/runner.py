@@ -1,0 +1,199 @@
+"""A slot at work: claim a shard, keep its lease alive, call into core, report. One slot in one process."""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+
+import structlog
+
+from core.broker import connect
+from core.catalogue.database import Database
+from core.errors import EnvironmentFault, Fenced, ShardError, Unavailable, VyazError
+from core.ledger import leases, slots
+from core.ledger.fail import fail
+from core.ledger.finish import Keep, Outcome, finish_surely
+from core.ledger.kinds import JobKind
+from core.ledger.leases import Lease
+from core.ledger.rings import Ringer
+from core.recipe import ENGINE
+from core.settings import Settings
+from core.storage.blobs import Blobs
+from worker.device import device_class, queue_of
+from worker.heartbeat import Hold, Pulse
+
+log = structlog.get_logger(__name__)
+
+TURN_SECONDS = 60.0
+"""How long a slot goes on for one ring before it lets Celery look after it."""
+PATIENCE = (0.2, 1.0, 3.0, 10.0)
+"""Seconds between attempts to reach a database that is away."""
+
+Work = Callable[[Lease, Hold], tuple[Outcome, Keep | None]]
+"""Does a lease's work up to where the hold says stop, and says how to keep what was made."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a kind's work may use."""
+
+    settings: Settings
+    database: Database
+    blobs: Blobs
+    device: str
+    device_class: str
+
+
+class Slot:
+    """The slot of this process. Made after the fork; never carried over one."""
+
+    def __init__(self, settings: Settings, node: str) -> None:
+        self._settings = settings
+        self._node = node
+        self._queue = queue_of(settings.device)
+        self._draining = threading.Event()
+        self._works: dict[str, Work] = {}
+        self._place = Workplace(
+            settings,
+            Database(settings.database_url.get_secret_value(), size=2),
+            Blobs.open(settings.store_url),
+            settings.device,
+            device_class(settings.device),
+        )
+        self._ringer = Ringer(connect(settings))
+        self._pulse = Pulse(settings, self._register_patiently(), self._draining, self._register)
+        self._pulse.start()
+        self._ringer.ring([self._queue])
+
+    def answer(self) -> None:
+        """Answer a ring: work while there is something to claim, for one turn."""
+        until = time.monotonic() + TURN_SECONDS
+        while not self._draining.is_set():
+            lease = self._claim()
+            if lease is None:
+                return
+            if lease.more:
+                self._ringer.ring([self._queue])
+            self._work_on(lease)
+            if time.monotonic() > until:
+                self._ringer.ring([self._queue])
+                return
+
+    def drain(self) -> None:
+        """Finish the block in hand, return the rest, claim nothing more. Safe in a signal handler."""
+        self._draining.set()
+
+    def leave(self) -> None:
+        """Say goodbye; the process is about to end."""
+        self._draining.set()
+        self._pulse.stop()
+        try:
+            with self._place.database.transaction() as session:
+                slots.leave(session, self._pulse.slot_id)
+        except Unavailable as error:
+            log.warning("left without saying so", reason=str(error))
+        self._ringer.close()
+
+    def _claim(self) -> Lease | None:
+        try:
+            with self._place.database.transaction() as session:
+                return leases.claim(session, self._pulse.slot_id, self._settings)
+        except Unavailable as error:
+            log.warning("cannot claim", reason=str(error))
+            return None
+
+    def _work_on(self, lease: Lease) -> None:
+        bound = log.bind(job=str(lease.job_id), shard=lease.shard_id, epoch=lease.epoch)
+        with self._pulse.hold(lease) as hold:
+            try:
+                outcome, keep = self._work(lease.kind)(lease, hold)
+                with hold.quiet():
+                    finish_surely(self._place.database, lease, outcome, keep)
+                    hold.over = True
+            except Fenced as error:
+                bound.info("fenced", reason=str(error))
+                self._free(lease)
+            except VyazError as error:
+                bound.warning("failed", scope=type(error).__name__, reason=str(error))
+                self._report(lease, hold, error)
+            except Exception as error:  # the task boundary: whatever a kind's work raises is this shard's failure
+                bound.exception("failed unexpectedly")
+                self._report(
+                    lease, hold, EnvironmentFault(str(error)) if isinstance(error, OSError) else _as_shard(error)
+                )
+        self._ringer.ring([self._queue])
+
+    def _report(self, lease: Lease, hold: Hold, error: VyazError) -> None:
+        """Tell the ledger; if it cannot be told, the lease runs out and tells it."""
+        try:
+            with hold.quiet(), self._place.database.transaction() as session:
+                fail(session, lease, error, hold.seconds)
+                hold.over = True
+        except (Fenced, Unavailable) as second:
+            log.warning("could not report", reason=str(second))
+
+    def _free(self, lease: Lease) -> None:
+        """A cancelled job's shard goes back at once; one that is lost is somebody else's already."""
+        try:
+            with self._place.database.transaction() as session:
+                fail(session, lease, EnvironmentFault("cancelled"), 0.0)
+        except (Fenced, Unavailable):
+            with self._place.database.transaction() as session:
+                slots.idle(session, self._pulse.slot_id)
+
+    def _work(self, kind: str) -> Work:
+        if kind not in self._works:
+            self._works[kind] = _load(JobKind(kind), self._place)
+        return self._works[kind]
+
+    def _register_patiently(self) -> uuid.UUID:
+        """Register, however long the database is away: a slot that gave up would be replaced by one that gives up."""
+        for attempt in range(1_000_000):
+            try:
+                return self._register()
+            except Unavailable as error:
+                log.warning("cannot register", reason=str(error))
+                time.sleep(PATIENCE[min(attempt, len(PATIENCE) - 1)])
+        raise Unavailable("the database never came")
+
+    def _register(self) -> uuid.UUID:
+        slot = slots.Slot(
+            node=self._node,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            parent_pid=os.getppid(),
+            queue=self._queue,
+            device=self._settings.device,
+            device_class=self._place.device_class,
+            version=metadata.version("vyaz"),
+            engine=ENGINE,
+        )
+        with self._place.database.transaction() as session:
+            return slots.register(session, slot)
+
+
+def _as_shard(error: Exception) -> VyazError:
+    return ShardError(f"{type(error).__name__}: {error}")
+
+
+def _load(kind: JobKind, place: Workplace) -> Work:
+    """Import a kind's work when it is first needed: torch is not for the parent, nor for a slot that only sleeps."""
+    if kind is JobKind.GENERATE:
+        from worker.kinds.generate import Generate
+
+        return Generate(place)
+    if kind is JobKind.TRAIN:
+        from worker.kinds.train import Train
+
+        return Train(place)
+    if kind is JobKind.DATASET:
+        from worker.kinds.dataset import Dataset
+
+        return Dataset(place)
+    from worker.kinds.null import Null
+
+    return Null(place)
