@@ -44,7 +44,8 @@ def sweep(session: Session, settings: Settings) -> list[str]:
 def next_due(cron: str, timezone: str, after: datetime) -> datetime:
     """The first time after `after` that the rule names, in UTC; raises `Invalid` for a bad rule or time zone.
 
-    The rule is read on the wall clock of `timezone`: across a change of clocks "03:00" stays 03:00.
+    The rule is read on the wall clock of `timezone`: across a change of clocks "30 3" fires once a day, be its half hour
+    skipped or had twice, and a rule for every hour goes on every hour.
     """
     try:
         zone = ZoneInfo(timezone)
@@ -52,5 +53,13 @@ def next_due(cron: str, timezone: str, after: datetime) -> datetime:
         raise Invalid(f"unknown time zone {timezone!r}; write one like Europe/Kyiv", "/timezone") from None
     if len(cron.split()) != 5 or not croniter.is_valid(cron):
         raise Invalid(f"not a cron rule: {cron!r}; five fields, like '0 3 * * *'", "/cron")
-    due: datetime = croniter(cron, after.astimezone(zone)).get_next(datetime)
-    return due.astimezone(UTC)
+    local = after.astimezone(zone)
+    if cron.split()[1].startswith("*"):
+        every: datetime = croniter(cron, local).get_next(datetime)
+        return every.astimezone(UTC)
+    rule = croniter(cron, local.replace(tzinfo=None))
+    while True:
+        wall: datetime = rule.get_next(datetime)
+        due = wall.replace(tzinfo=zone).astimezone(UTC)
+        if due > after:
+            return due

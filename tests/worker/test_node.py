@@ -113,7 +113,7 @@ def test_a_poison_item_is_quarantined_and_all_others_are_delivered(fleet: Fleet)
 
 def test_items_that_fail_are_counted_and_cost_no_others(fleet: Fleet) -> None:
     fleet.node()
-    ended = fleet.finished(fleet.submit(1000, spec={"faults": {"5": "raise", "700": "raise"}}))
+    ended = fleet.finished(fleet.submit(1000, spec={"faults": {"5": "item", "700": "item"}}))
 
     assert (ended.state, ended.done, ended.failed) == (JobState.DONE, 998, 2)
 

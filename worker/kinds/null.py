@@ -1,6 +1,6 @@
 """The null kind: no torch, no pixels, rows and timing only. For benchmarks and for rehearsing what can go wrong.
 
-Its spec: `seconds_per_item` (sleep), `rows` (write catalogue rows), `faults` (index -> raise, exit or hang).
+Its spec: `seconds_per_item` (sleep), `rows` (write catalogue rows), `faults` (index -> item, shard, exit or hang).
 """
 
 import hashlib
