@@ -18,9 +18,6 @@ app = connect(settings)
 tasks.register(app)
 
 
-@signals.setup_logging.connect(weak=False)
-def _set_up_logging(**_: object) -> None:
-    log.configure(settings)
-
-
+# Whoever connects to this signal has the logs to himself: Celery leaves them alone.
+signals.setup_logging.connect(lambda **_: log.configure(settings), weak=False)
 node.watch(settings)

@@ -19,6 +19,7 @@ from worker.runner import Slot
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.5
+NO_SLOT_EXIT = 71
 DRAIN = signal.SIGUSR2
 """Tells a busy child to drain: Celery's own SIGTERM does not reach it."""
 
@@ -26,30 +27,34 @@ _slot: list[Slot] = []
 
 
 def this_slot() -> Slot:
-    """The slot of this child process."""
+    """The slot of this child process; ends it if it could not take one, for it would swallow rings for ever."""
+    if not _slot:
+        log.critical("this process has no slot; ending it, so that another may try")
+        os._exit(NO_SLOT_EXIT)
     return _slot[0]
 
 
 def watch(settings: Settings) -> None:
     """Connect the signals of a worker's life: parent up, child up, parent going down, child going down."""
 
-    @signals.worker_ready.connect(weak=False)
     def _look_after_children(**_: object) -> None:
         threading.Thread(target=_watch_children, args=(settings,), name="node", daemon=True).start()
 
-    @signals.worker_process_init.connect(weak=False)
     def _take_slot(**_: object) -> None:
         _slot.append(Slot(settings, node_name(os.getppid())))
         signal.signal(DRAIN, lambda *_: this_slot().drain())
 
-    @signals.worker_shutting_down.connect(weak=False)
     def _drain_children(**_: object) -> None:
         for child in active_children():
             os.kill(child.pid, DRAIN)
 
-    @signals.worker_process_shutdown.connect(weak=False)
     def _leave_slot(**_: object) -> None:
         this_slot().leave()
+
+    signals.worker_ready.connect(_look_after_children, weak=False)
+    signals.worker_process_init.connect(_take_slot, weak=False)
+    signals.worker_shutting_down.connect(_drain_children, weak=False)
+    signals.worker_process_shutdown.connect(_leave_slot, weak=False)
 
 
 def node_name(parent_pid: int) -> str:

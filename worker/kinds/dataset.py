@@ -7,6 +7,7 @@ job has read no file, so the job learns its total here. A source that has not ch
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Dataset:
         merged = fonts.merge(self._parts(keys, hold))
         key = f"datasets/{merged.sha256}.npz"
         self._place.blobs.put(key, merged.data)
-        report = {**merged.report, "fingerprint": result["fingerprint"]}
+        report = asdict(merged.report) | {"fingerprint": result["fingerprint"]}
 
         def keep(session: Session) -> dict[str, Any]:
             return _record(session, lease, key, merged, report)

@@ -14,7 +14,7 @@ from core.ledger.leases import Lease
 from core.pipeline import Composer, generate
 from core.recipe import GenerateSpec
 from core.storage import weights
-from core.storage.shards import name
+from core.storage.shards import shard_key
 from worker.heartbeat import Hold
 from worker.runner import Workplace
 
@@ -28,14 +28,14 @@ class Generate:
 
     def __call__(self, lease: Lease, hold: Hold) -> tuple[Outcome, Keep]:
         composer = self._composer(lease)
-        key = name(lease.job_id, lease.start, lease.stop, lease.epoch)
+        key = shard_key(str(lease.job_id), lease.start, lease.stop, lease.epoch)
         made = generate(composer, lease.start, lease.stop, self._place.blobs, key, hold.reached)
 
         def keep(session: Session) -> dict[str, Any]:
             copy_variants(session, lease.job_number, lease.shard_id, lease.model_version_id, made.rows)
             return {}
 
-        stored = Stored(made.key, made.size, made.sha256)
+        stored = Stored(made.key, made.size, bytes.fromhex(made.sha256))
         failures = [Failure(failure.index, str(failure)) for failure in made.failures]
         return Outcome(made.upto, hold.seconds, stored, failures), keep
 

@@ -1,0 +1,128 @@
+"""A whole Vyaz as its users run it: `vyaz up` as a process, with a small model trained through its own queue."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from vyaz import Client
+from vyaz.up.folder import claim
+from vyaz.up.instance import find
+from vyaz.up.valkey import Valkey
+
+PAIRS = ("AK", "ЇЖ")
+START_SECONDS = 120
+
+
+@dataclass
+class Instance:
+    """One running `vyaz up`, and the means to do it harm."""
+
+    data: Path
+    process: subprocess.Popen[bytes]
+    client: Client
+
+    def workers(self) -> list[psutil.Process]:
+        """The Celery parents of the worker slots."""
+        return [child for child in self._children() if "worker" in child.cmdline() and "--queues" in child.cmdline()]
+
+    def server(self, name: str) -> psutil.Process:
+        """The first process of one of the servers."""
+        return next(child for child in self._children() if child.name() == name)
+
+    def kill_a_worker(self) -> None:
+        """SIGKILL one slot's parent and child, as a power cut on its node would."""
+        parent = self.workers()[0]
+        for process in [parent, *parent.children(recursive=True)]:
+            process.kill()
+
+    def flush(self) -> None:
+        """Empty Valkey."""
+        with redis.Redis.from_url(Valkey(claim(self.data)).client_url) as valkey:
+            valkey.flushall()
+
+    def digests(self, job_id: str) -> dict[int, str]:
+        """The catalogue's digest of every variant, by index; fails on a duplicate."""
+        variants = list(self.client.variants.list(job=job_id))
+        found = {variant.index: variant.digest for variant in variants}
+        assert len(found) == len(variants)
+        return found
+
+    def _children(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                process.cmdline()
+                found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+
+def start(data: Path, workers: int) -> Instance:
+    """Start an instance and wait until it answers."""
+    argv = [sys.executable, "-m", "vyaz", "up", "--data", str(data), "--port", "0", "--workers", str(workers)]
+    with (data.parent / f"{data.name}.log").open("ab") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    deadline = time.monotonic() + START_SECONDS
+    while (found := find(data)) is None:
+        assert process.poll() is None, (data.parent / f"{data.name}.log").read_text()[-2000:]
+        assert time.monotonic() < deadline, "vyaz up did not come up"
+        time.sleep(0.1)
+    return Instance(data, process, Client(found.url, found.key))
+
+
+def stop(instance: Instance) -> int:
+    """Stop as Ctrl-C does; the exit code."""
+    instance.client.close()
+    instance.process.send_signal(signal.SIGINT)
+    try:
+        return instance.process.wait(timeout=60)
+    finally:
+        if instance.process.poll() is None:
+            os.killpg(instance.process.pid, signal.SIGKILL)
+
+
+def wait_until(happened: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Fail unless it happens in time."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"after {seconds} s: not yet {what}"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with one model version in it, trained through the queue."""
+    data = tmp_path_factory.mktemp("acceptance") / "data"
+    instance = start(data, workers=1)
+    try:
+        job = instance.client.jobs.train("fonts", family="mlp", name="letters", minutes=0.1).wait(timeout=240)
+        assert job.state == "done"
+    finally:
+        assert stop(instance) == 0
+    return data
+
+
+@pytest.fixture
+def pair(trained: Path) -> Iterator[Instance]:
+    """An instance with two workers."""
+    instance = start(trained, workers=2)
+    yield instance
+    assert stop(instance) == 0
+
+
+@pytest.fixture
+def alone(trained: Path) -> Iterator[Instance]:
+    """An instance with one worker."""
+    instance = start(trained, workers=1)
+    yield instance
+    assert stop(instance) == 0
