@@ -1,7 +1,8 @@
 """What the queue, the ledger and the store cost: a job on a whole Vyaz beside the bare loop of the same work.
 
 The peer makes the same 5,000 variants with the same weights in one process, from recipe to PNG bytes, and keeps
-nothing. The job does that through API, PostgreSQL, Valkey, a Celery worker and the object store, fsync and all. Both are warm.
+nothing. The job does that through API, PostgreSQL, Valkey, a Celery worker and the object store, fsync and all.
+Both are warm.
 """
 
 import json

@@ -16,7 +16,7 @@ from core.settings import Settings
 
 _KEY = re.compile(r"\b(vyz_[0-9a-f]{12})_[A-Za-z0-9_-]{20,}")
 _PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s@/]+@")
-_LOUD = ("sqlalchemy.engine", "httpcore2", "httpx2", "amqp", "kombu")
+_LOUD = ("sqlalchemy.engine", "httpcore2", "httpx2", "amqp", "kombu", "celery.app.trace", "celery.worker.strategy")
 _OWN_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
 

@@ -15,7 +15,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VYAZ_", env_file=None, extra="ignore", frozen=True)
 
-    data: Path = Field(default_factory=lambda: user_data_path("vyaz"), description="Data folder of the embedded instance")
+    data: Path = Field(
+        default_factory=lambda: user_data_path("vyaz"), description="Data folder of the embedded instance"
+    )
     database_url: SecretStr = Field(SecretStr(""), description="postgresql://user:password@host/name")
     broker_url: SecretStr = Field(SecretStr(""), description="redis:// or valkey:// URL, or redis+socket:///path")
     store_url: str = Field("", description="Where pixels, weights and datasets are kept: file:///folder or s3://bucket")
@@ -23,12 +25,18 @@ class Settings(BaseSettings):
     url: str = Field("", description="Address of the API, for the client and the CLI")
     api_key: SecretStr = Field(SecretStr(""), description="Key for the API, for the client and the CLI")
 
-    lease_seconds: float = Field(9.0, gt=0, description="A lease not extended for this long may be taken by another slot")
+    lease_seconds: float = Field(
+        9.0, gt=0, description="A lease not extended for this long may be taken by another slot"
+    )
     heartbeat_seconds: float = Field(3.0, gt=0, description="How often a slot extends its lease")
-    tick_seconds: float = Field(1.0, gt=0, description="How often beat looks for due schedules, lost rings and dead nodes")
+    tick_seconds: float = Field(
+        1.0, gt=0, description="How often beat looks for due schedules, lost rings and dead nodes"
+    )
     shard_seconds: float = Field(20.0, gt=0, description="Work aimed at in one shard")
     segment_seconds: float = Field(60.0, gt=0, description="Training between two checkpoints, when nobody waits")
-    shared_segment_seconds: float = Field(20.0, gt=0, description="Training between two checkpoints, when another job waits")
+    shared_segment_seconds: float = Field(
+        20.0, gt=0, description="Training between two checkpoints, when another job waits"
+    )
 
     device: str = Field("cpu", description="Device of this worker's slots: cpu or cuda:N")
     log_level: str = Field("info", description="debug, info, warning or error")
@@ -45,6 +53,7 @@ class Settings(BaseSettings):
     def _lease_outlives_heartbeat(self) -> "Settings":
         if self.lease_seconds < 2 * self.heartbeat_seconds:
             raise ValueError(
-                f"VYAZ_LEASE_SECONDS ({self.lease_seconds:g}) must be at least twice VYAZ_HEARTBEAT_SECONDS ({self.heartbeat_seconds:g})"
+                f"VYAZ_LEASE_SECONDS ({self.lease_seconds:g}) must be at least twice "
+                f"VYAZ_HEARTBEAT_SECONDS ({self.heartbeat_seconds:g})"
             )
         return self

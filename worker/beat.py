@@ -5,7 +5,6 @@ from typing import Any
 
 import structlog
 from celery.beat import Scheduler
-from core.requests import submit_stored
 
 from core.broker import connect
 from core.catalogue.database import Database
@@ -13,6 +12,7 @@ from core.errors import Unavailable, VyazError
 from core.ledger.rings import Ringer
 from core.ledger.schedules import fire_due
 from core.ledger.tick import sweep
+from core.requests import submit_stored
 from core.settings import Settings
 
 log = structlog.get_logger(__name__)

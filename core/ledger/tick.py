@@ -44,8 +44,8 @@ def sweep(session: Session, settings: Settings) -> list[str]:
 def next_due(cron: str, timezone: str, after: datetime) -> datetime:
     """The first time after `after` that the rule names, in UTC; raises `Invalid` for a bad rule or time zone.
 
-    The rule is read on the wall clock of `timezone`: across a change of clocks "30 3" fires once a day, be its half hour
-    skipped or had twice, and a rule for every hour goes on every hour.
+    The rule is read on the wall clock of `timezone`: across a change of clocks "30 3" fires once a day, be its half
+    hour skipped or had twice, and a rule for every hour goes on every hour.
     """
     try:
         zone = ZoneInfo(timezone)

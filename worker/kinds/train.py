@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from core.training.journal import Journal
-from core.training.loop import Run
 from sqlalchemy.orm import Session
 
 from core.catalogue import training
@@ -21,6 +19,8 @@ from core.ledger.finish import Keep, Outcome
 from core.ledger.leases import Lease
 from core.storage import weights
 from core.training.config import TrainConfig
+from core.training.journal import Journal
+from core.training.loop import Run
 from worker.heartbeat import Hold
 from worker.runner import Workplace
 
