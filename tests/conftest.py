@@ -53,7 +53,7 @@ def broker_url(servers: ServerPair) -> Iterator[str]:
 
 
 @pytest.fixture
-def valkey(servers: ServerPair, broker_url: str) -> Iterator["redis.Redis[bytes]"]:
+def valkey(servers: ServerPair, broker_url: str) -> Iterator[redis.Redis]:
     """A client of the broker's server, to look into it or to flush it."""
     with redis.Redis.from_url(servers.client_url) as client:
         yield client

@@ -1,12 +1,14 @@
 """A whole Vyaz as its users run it: `vyaz up` as a process, with a small model trained through its own queue."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import psutil
@@ -19,6 +21,7 @@ from vyaz.up.instance import find
 from vyaz.up.valkey import Valkey
 
 PAIRS = ("AK", "ЇЖ")
+FONTS = ("Regular", "Bold", "Black", "Light")
 START_SECONDS = 120
 
 
@@ -102,10 +105,15 @@ def wait_until(happened: Callable[[], bool], what: str, seconds: float = 60) -> 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with one model version in it, trained through the queue."""
-    data = tmp_path_factory.mktemp("acceptance") / "data"
+    folder = tmp_path_factory.mktemp("acceptance")
+    data, fonts = folder / "data", folder / "fonts"
+    fonts.mkdir()
+    for name in FONTS:
+        shutil.copy(str(resources.files("font_source_serif_pro") / "files" / f"SourceSerifPro-{name}.otf"), fonts)
     instance = start(data, workers=1)
     try:
-        job = instance.client.jobs.train("fonts", family="mlp", name="letters", minutes=0.1).wait(timeout=240)
+        instance.client.datasets.add("few", path=str(fonts))
+        job = instance.client.jobs.train("few", family="mlp", name="letters", minutes=0.25).wait(timeout=240)
         assert job.state == "done"
     finally:
         assert stop(instance) == 0

@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from core.monogram.picture import decode, digest
 from core.storage.blobs import Blobs
 from tests.acceptance.conftest import PAIRS, Instance, start, stop, wait_until
@@ -11,6 +13,9 @@ from vyaz.resources.jobs import Job
 
 COUNT = 2000
 SEED = 7
+
+
+pytestmark = pytest.mark.acceptance
 
 
 def generate(client: Client, **options: object) -> Job:
@@ -53,7 +58,7 @@ def test_pixels_do_not_depend_on_how_a_job_is_cut_or_how_many_work_on_it(trained
 
 
 def test_a_batch_submitted_during_a_training_gets_its_first_pictures_within_half_a_minute(alone: Instance) -> None:
-    training = alone.client.jobs.train("fonts", family="mlp", name="long", minutes=1.5)
+    training = alone.client.jobs.train("few", family="mlp", name="long", minutes=1.5)
     wait_until(lambda: training.refresh().state == "running", "the training runs", 120)
     time.sleep(5)
     submitted = time.monotonic()
