@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     )
 
     device: str = Field("cpu", description="Device of this worker's slots: cpu or cuda:N")
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads of one slot; 0 takes all cores it may run on")
     log_level: str = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(False, description="One JSON object a line instead of readable text")
 

@@ -23,7 +23,7 @@ from core.ledger.rings import Ringer
 from core.recipe import ENGINE
 from core.settings import Settings
 from core.storage.blobs import Blobs
-from worker.device import device_class, queue_of
+from worker.device import device_class, queue_of, visible_cores
 from worker.heartbeat import Hold, Pulse
 
 log = structlog.get_logger(__name__)
@@ -182,6 +182,10 @@ def _as_shard(error: Exception) -> VyazError:
 
 def _load(kind: JobKind, place: Workplace) -> Work:
     """Import a kind's work when it is first needed: torch is not for the parent, nor for a slot that only sleeps."""
+    if kind in (JobKind.GENERATE, JobKind.TRAIN):
+        import torch
+
+        torch.set_num_threads(place.settings.threads or visible_cores())
     if kind is JobKind.GENERATE:
         from worker.kinds.generate import Generate
 

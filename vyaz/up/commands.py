@@ -1,5 +1,6 @@
 """The exact command of every Vyaz process: `vyaz up` starts these, and docker-compose.yml is tested against them."""
 
+import os
 import sys
 
 from vyaz.up.processes import Command
@@ -15,7 +16,9 @@ def commands(port: int, workers: int, device: str, host: str = HOST) -> tuple[Co
     `workers` slots work on `device` (`cpu`, `cuda:0`...); beside a GPU's one more works on `cpu`.
     """
     queue = "cpu" if device == "cpu" else "gpu"
-    slots = [worker(queue, number, device) for number in range(1, workers + 1)]
+    # Slots that all take every core get in each other's way: two of them were slower than one.
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    slots = [worker(queue, number, device, threads) for number in range(1, workers + 1)]
     if queue == "gpu":
         slots.append(worker("cpu", 1, "cpu"))
     return (api(host, port), beat(), *slots)
@@ -34,12 +37,16 @@ def beat() -> Command:
     return _module("beat", *argv, grace=OTHER_GRACE)
 
 
-def worker(queue: str, number: int, device: str) -> Command:
-    """One device slot: a Celery parent with one child. `number` tells the slots of one queue on one node apart."""
+def worker(queue: str, number: int, device: str, threads: int = 0) -> Command:
+    """One device slot: a Celery parent with one child. `number` tells the slots of one queue on one node apart.
+
+    `threads` is how many of the CPU's the slot may use; 0 is all.
+    """
     name = f"{queue}{number}"
     argv = ("celery", "--app", "worker.app", "worker", "--queues", queue, "--concurrency", "1")
     flags = ("--hostname", f"{name}@%h", "--without-gossip", "--without-mingle")
-    return _module(f"worker-{name}", *argv, *flags, environment={"VYAZ_DEVICE": device}, grace=WORKER_GRACE)
+    environment = {"VYAZ_DEVICE": device, "VYAZ_THREADS": str(threads)}
+    return _module(f"worker-{name}", *argv, *flags, environment=environment, grace=WORKER_GRACE)
 
 
 def _module(name: str, *argv: str, grace: float, environment: dict[str, str] | None = None) -> Command:
