@@ -20,7 +20,9 @@ def main() -> int:
     table = Table("what", "measured", "goal", "unit", "reached")
     for row in rows:
         sign = "≥" if row.better == "higher" else "≤"
-        table.add_row(row.name, f"{row.value:.3g}", f"{sign} {row.goal:g}", row.unit, "yes" if row.reached else "no")
+        goal = "" if row.goal is None else f"{sign} {row.goal:g}"
+        reached = "" if row.goal is None else "yes" if row.reached else "no"
+        table.add_row(row.name, f"{row.value:.3g}", goal, row.unit, reached)
     Console().print(table)
     print(f"written to {OUT}", file=sys.stderr)
     return 0

@@ -1,0 +1,1 @@
+"""Training: configuration, datasets, losses, optimisers and the one loop for all families."""

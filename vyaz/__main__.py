@@ -1,0 +1,5 @@
+"""`python -m vyaz` is the command `vyaz`."""
+
+from vyaz.cli.app import main
+
+main()

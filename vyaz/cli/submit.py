@@ -1,0 +1,123 @@
+"""`vyaz generate` and `vyaz train`; the same options make the requests of schedules."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final
+
+import typer
+from typer.main import get_command
+
+from vyaz.cli.output import emit, emit_json, say, shorten
+from vyaz.cli.progress import conclude, count_items, follow
+from vyaz.cli.session import AsJson, Data, Wait, connect
+from vyaz.resources.requests import generate_request, train_request
+from vyaz.transport import Json
+
+Device = Annotated[str, typer.Option(help="Where it may run: auto, cpu or gpu.")]
+Priority = Annotated[str, typer.Option(help="interactive, normal or bulk.")]
+
+
+def generate(
+    letters: Annotated[list[str], typer.Argument(help="Groups of letters that make one monogram each: AB ЇЖ")],
+    count: Annotated[int, typer.Option("--count", "-n", help="Variants in all.")],
+    model: Annotated[str | None, typer.Option(help="letters, letters:3 or letters@alias.")] = None,
+    layout: Annotated[str | None, typer.Option(help="single or straight; else what suits the letters.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same variants.")] = 0,
+    size: Annotated[int | None, typer.Option(help="Width and height in pixels.  [default: 256]")] = None,
+    device: Device = "auto",
+    priority: Priority = "normal",
+    shard_size: Annotated[int | None, typer.Option(help="Variants in a shard; else as many as take 20 s.")] = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Submit variants of one or more groups of letters; prints the job's id."""
+    request = generate_request(
+        letters,
+        count,
+        model=model,
+        layout=layout,
+        size=size,
+        seed=seed,
+        device=device,
+        priority=priority,
+        shard_size=shard_size,
+    )
+    _submit(request, wait, as_json, data)
+
+
+def train(
+    dataset: Annotated[str, typer.Option(help="The letters to learn from: see vyaz datasets list.")] = "fonts",
+    family: Annotated[str | None, typer.Option(help="mlp.")] = None,
+    name: Annotated[str | None, typer.Option(help="The model that this makes a version of.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the dataset.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes of training, instead of --epochs.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Letters per optimisation step.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order and noise.")] = None,
+    optimiser: Annotated[str | None, typer.Option(help="adam, adamw, sgd, adagrad, rmsprop or adadelta.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    device: Device = "auto",
+    priority: Priority = "normal",
+    wait: Wait = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Submit the training of a model version; prints the job's id."""
+    request = train_request(
+        dataset,
+        family=family,
+        name=name,
+        epochs=epochs,
+        minutes=minutes,
+        device=device,
+        priority=priority,
+        batch=batch,
+        seed=seed,
+        optimiser=optimiser,
+        lr=lr,
+    )
+    _submit(request, wait, as_json, data)
+
+
+_REQUESTS: Final[dict[str, Callable[..., Json]]] = {"generate": generate_request, "train": train_request}
+_HERE_ONLY: Final = {"wait": "--wait", "as_json": "--json", "data": "--data"}  # options that mean nothing later
+
+
+def parse_request(arguments: Sequence[str]) -> Json:
+    """The request that `vyaz ARGUMENT...` would submit, by the very parser of that command.
+
+    Raises the parser's usage errors.
+    """
+    name = arguments[0] if arguments else ""
+    if name not in _REQUESTS:
+        raise typer.BadParameter(f"after -- comes train or generate with its options, not {name or 'nothing'!r}")
+    parser: Any = get_command(_app())
+    given = parser.commands[name].make_context(f"vyaz {name}", list(arguments[1:])).params
+    for parameter, option in _HERE_ONLY.items():
+        if given.pop(parameter):
+            raise typer.BadParameter(f"{option} means nothing in a schedule")
+    return _REQUESTS[name](**given)
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(generate)
+    app.command()(train)
+    return app
+
+
+def _submit(request: Json, wait: bool, as_json: bool, data: Data) -> None:
+    with connect(data) as client:
+        job = client.jobs.submit(request)
+        short = shorten(job.id)
+        model = f" with {job.model}" if job.model else ""
+        # A training's total is a guess until it has begun.
+        what = count_items(job.kind, job.total) if "count" in request else f"{job.kind} {job.spec.get('name', '')}"
+        say(f"Submitted {short}: {what}{model}." + ("" if wait else f" Watch it: vyaz jobs watch {short}"))
+        if wait:
+            job = follow(client, job)
+        if as_json:
+            emit_json(job)
+        else:
+            emit(job.id)
+        if wait:
+            conclude(job)

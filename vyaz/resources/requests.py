@@ -1,0 +1,64 @@
+"""The bodies that make jobs, as `POST /v1/jobs` takes them and schedules keep them.
+
+Nothing is checked here: the API knows what is allowed, and says so. An option of None is left to the API's default.
+"""
+
+from collections.abc import Sequence
+
+from vyaz.transport import Json
+
+
+def generate_request(
+    letters: Sequence[str],
+    count: int,
+    *,
+    model: str | None = None,
+    layout: str | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    priority: str = "normal",
+    shard_size: int | None = None,
+    **spec: object,
+) -> Json:
+    """Ask for `count` variants in all, item i of group i modulo the number of groups in `letters`.
+
+    `model` is `letters`, `letters:3` or `letters@alias`; `size` is in pixels; `spec` takes the other fields of
+    `core.recipe.GenerateSpec` (rotation, stretch, shear).
+    """
+    fields = {"letters": list(letters), "model": model, "layout": layout, "size": size, **spec}
+    request = {"kind": "generate", "spec": _given(fields), "count": count, "seed": seed, "shard_size": shard_size}
+    return _given({**request, "device": device, "priority": priority})
+
+
+def train_request(
+    dataset: str = "fonts",
+    *,
+    family: str | None = None,
+    name: str | None = None,
+    epochs: float | None = None,
+    minutes: float | None = None,
+    device: str = "auto",
+    priority: str = "normal",
+    **spec: object,
+) -> Json:
+    """Ask for a new version of model `name`; `spec` takes the other fields of `core.training.config.TrainConfig`."""
+    fields = {"dataset": dataset, "family": family, "name": name, "epochs": epochs, "minutes": minutes, **spec}
+    return {"kind": "train", "spec": _given(fields), "device": device, "priority": priority}
+
+
+def dataset_request(dataset: str = "fonts") -> Json:
+    """Ask to look at a dataset's source again: a new version is made only if its content changed."""
+    return {"kind": "dataset", "spec": {"dataset": dataset}}
+
+
+def null_request(
+    count: int, *, seed: int = 0, priority: str = "normal", shard_size: int | None = None, **spec: object
+) -> Json:
+    """Ask for `count` items of nothing, to try the queue."""
+    request = {"kind": "null", "spec": _given(spec), "count": count, "seed": seed, "shard_size": shard_size}
+    return _given({**request, "priority": priority})
+
+
+def _given(fields: Json) -> Json:
+    return {name: value for name, value in fields.items() if value is not None}
