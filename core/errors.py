@@ -1,18 +1,18 @@
 """What can go wrong, as one tree. No HTTP here: `api/errors.py` maps these to statuses.
 
-    VyazError
-    ├── Invalid          the request makes no sense; the message names the value and the remedy
-    ├── Unauthorized     no key, or one that is unknown or revoked
-    ├── Forbidden        the key's scope does not reach
-    ├── NotFound         no such thing, or it belongs to another owner
-    ├── Conflict         the thing is in a state that does not allow this
-    ├── Unavailable      a server behind us is away; trying again later may work
-    ├── Fenced           this lease is over: another epoch owns the shard
-    └── WorkError        raised while a shard is worked on; the class is the scope
-        ├── ItemError          this one item cannot be made; all others can
-        ├── ShardError         this attempt failed; another may succeed
-        ├── JobError           no item of this job can ever be made (corrupt weights, impossible spec)
-        └── EnvironmentFault   store, disk or database; not the work's fault, no attempt is counted
+VyazError
+├── Invalid          the request makes no sense; the message names the value and the remedy
+├── Unauthorized     no key, or one that is unknown or revoked
+├── Forbidden        the key's scope does not reach
+├── NotFound         no such thing, or it belongs to another owner
+├── Conflict         the thing is in a state that does not allow this
+├── Unavailable      a server behind us is away; trying again later may work
+├── Fenced           this lease is over: another epoch owns the shard
+└── WorkError        raised while a shard is worked on; the class is the scope
+    ├── ItemError          this one item cannot be made; all others can
+    ├── ShardError         this attempt failed; another may succeed
+    ├── JobError           no item of this job can ever be made (corrupt weights, impossible spec)
+    └── EnvironmentFault   store, disk or database; not the work's fault, no attempt is counted
 """
 
 

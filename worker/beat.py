@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 from celery.beat import Scheduler
 
-from core.broker import connect
+from core.broker import QUEUES, connect
 from core.catalogue.database import Database
 from core.errors import Unavailable, VyazError
 from core.ledger.rings import Ringer
@@ -57,4 +57,4 @@ class TickScheduler(Scheduler):  # type: ignore[misc]  # celery is untyped
             if fired is None:
                 return
             log.info("schedule fired", schedule=fired.schedule, due=fired.due_at.isoformat(), reason=fired.reason)
-            self._ringer.ring(fired.queues)
+            self._ringer.ring(QUEUES)  # a training begins with a look at its dataset, which any queue may take

@@ -10,8 +10,10 @@ import structlog
 from billiard.process import active_children
 from celery import signals
 
+from core.broker import connect
 from core.catalogue.database import Database
 from core.errors import Unavailable
+from core.ledger.rings import Ringer
 from core.ledger.slots import lose_dead
 from core.settings import Settings
 from worker.runner import Slot
@@ -65,12 +67,16 @@ def node_name(parent_pid: int) -> str:
 def _watch_children(settings: Settings) -> None:
     """Take the shards of dead children back at once, instead of when their leases run out."""
     database = Database(settings.database_url.get_secret_value(), pooled=False)
+    ringer = Ringer(connect(settings))
     host = socket.gethostname()
     while True:
         try:
             with database.transaction() as session:
-                for slot in lose_dead(session, host, _is_alive):
-                    log.warning("a slot's process died", pid=slot.pid, device=slot.device)
+                dead = lose_dead(session, host, _is_alive)
+            for slot in dead:
+                log.warning("a slot's process died", pid=slot.pid, device=slot.device)
+            # The child that replaced it may have looked before its shard came back.
+            ringer.ring({slot.queue for slot in dead})
         except Unavailable as error:
             log.warning("cannot look after children", reason=str(error))
         time.sleep(LOOK_SECONDS)

@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 TURN_SECONDS = 60.0
 """How long a slot goes on for one ring before it lets Celery look after it."""
+LEFT_SECONDS = 3600.0
+"""Age at which an unfinished object is taken for one that a killed writer left."""
 PATIENCE = (0.2, 1.0, 3.0, 10.0)
 """Seconds between attempts to reach a database that is away."""
 
@@ -67,6 +69,7 @@ class Slot:
         self._ringer = Ringer(connect(settings))
         self._pulse = Pulse(settings, self._register_patiently(), self._draining, self._register)
         self._pulse.start()
+        self._tidy()
         self._ringer.ring([self._queue])
 
     def answer(self) -> None:
@@ -97,6 +100,13 @@ class Slot:
         except Unavailable as error:
             log.warning("left without saying so", reason=str(error))
         self._ringer.close()
+
+    def _tidy(self) -> None:
+        """Remove what killed writers left in the store; a store that is away will be noticed by whoever needs it."""
+        try:
+            self._place.blobs.sweep(older_than=LEFT_SECONDS)
+        except EnvironmentFault as error:
+            log.warning("could not tidy the store", reason=str(error))
 
     def _claim(self) -> Lease | None:
         try:

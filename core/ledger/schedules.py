@@ -26,7 +26,6 @@ class Fired:
     schedule: str
     due_at: datetime
     job_id: uuid.UUID | None
-    queues: tuple[str, ...]
     reason: str | None
 
 
@@ -65,8 +64,7 @@ def fire(session: Session, schedule: Schedule, due_at: datetime, submit: Submit)
     this = sa.update(Fire).where(Fire.schedule_id == schedule.id, Fire.due_at == due_at)
     job_id = job.id if job is not None else None
     session.execute(this.values(job_id=job_id, reason=reason).execution_options(synchronize_session=False))
-    queues = tuple(job.queues) if job is not None else ()
-    return Fired(schedule.name, due_at, job_id, queues, reason)
+    return Fired(schedule.name, due_at, job_id, reason)
 
 
 def _latest_missed(schedule: Schedule, now: datetime) -> datetime:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 from sqlalchemy.orm import Session
 
 from core.catalogue.tables import Queue
@@ -53,13 +53,19 @@ def next_due(cron: str, timezone: str, after: datetime) -> datetime:
         raise Invalid(f"unknown time zone {timezone!r}; write one like Europe/Kyiv", "/timezone") from None
     if len(cron.split()) != 5 or not croniter.is_valid(cron):
         raise Invalid(f"not a cron rule: {cron!r}; five fields, like '0 3 * * *'", "/cron")
-    local = after.astimezone(zone)
+    try:
+        return _next(cron, after.astimezone(zone))
+    except CroniterBadDateError:
+        raise Invalid(f"the cron rule {cron!r} names a day that never comes", "/cron") from None
+
+
+def _next(cron: str, after: datetime) -> datetime:
     if cron.split()[1].startswith("*"):
-        every: datetime = croniter(cron, local).get_next(datetime)
+        every: datetime = croniter(cron, after).get_next(datetime)
         return every.astimezone(UTC)
-    rule = croniter(cron, local.replace(tzinfo=None))
+    rule = croniter(cron, after.replace(tzinfo=None))
     while True:
         wall: datetime = rule.get_next(datetime)
-        due = wall.replace(tzinfo=zone).astimezone(UTC)
+        due = wall.replace(tzinfo=after.tzinfo).astimezone(UTC)
         if due > after:
             return due

@@ -104,7 +104,7 @@ def test_a_drained_node_finishes_its_block_and_uses_no_attempt(fleet: Fleet) -> 
 def test_a_poison_item_is_quarantined_and_all_others_are_delivered(fleet: Fleet) -> None:
     node = fleet.node()
     job = fleet.submit(64, spec={"faults": {"23": "exit"}})
-    ended = fleet.finished(job, seconds=120)
+    ended = fleet.finished(job, seconds=90)
 
     assert (ended.state, ended.done, ended.failed) == (JobState.DONE, 63, 1)
     assert fleet.indexes(job) == [index for index in range(64) if index != 23]

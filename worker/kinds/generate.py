@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 
 from core.catalogue.ingest import copy_variants
 from core.catalogue.tables import ModelVersion
-from core.errors import JobError
+from core.errors import Invalid, JobError
 from core.ledger.finish import Failure, Keep, Outcome, Stored
 from core.ledger.leases import Lease
 from core.pipeline import Composer, generate
-from core.recipe import GenerateSpec
+from core.recipe import GenerateSpec, parse_spec
 from core.storage import weights
 from core.storage.shards import shard_key
 from worker.heartbeat import Hold
@@ -41,7 +41,7 @@ class Generate:
 
     def _composer(self, lease: Lease) -> Composer:
         if self._warm is None or self._warm[0] != lease.job_id:
-            spec = GenerateSpec.model_validate(lease.spec)
+            spec = _spec(lease)
             path, digest = self._where(lease)
             tensors, meta = weights.load(self._place.blobs, path, digest.hex())
             self._warm = lease.job_id, Composer(spec, lease.seed, tensors, meta, self._place.device)
@@ -55,3 +55,10 @@ class Generate:
         if row is None:
             raise JobError("the model version of this job is gone")
         return row.path, row.digest
+
+
+def _spec(lease: Lease) -> GenerateSpec:
+    try:
+        return parse_spec(lease.spec)
+    except Invalid as error:
+        raise JobError(f"this job's spec makes no sense here: {error}") from error

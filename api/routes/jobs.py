@@ -1,0 +1,149 @@
+"""Jobs: submit, read, order about, remove."""
+
+import uuid
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, BackgroundTasks, Body, Query, Response
+from sqlalchemy.orm import Session
+
+from api import examples, schemas
+from api.auth import Reader, Writer
+from api.cursors import Keyset
+from api.errors import documented
+from api.parameters import Cursor, IdempotencyKey, Limit
+from api.services import RequestRings, RequestServices, RequestSession, Services
+from core.broker import QUEUES
+from core.catalogue import jobs
+from core.catalogue.jobs import JobView
+from core.catalogue.keys import Caller, Scope
+from core.catalogue.tables import Job
+from core.errors import EnvironmentFault
+from core.ledger.jobs import order, remove, reprioritise
+from core.ledger.kinds import JobKind
+from core.ledger.states import JobState, Priority
+from core.requests import JobRequest, submit_request
+
+log = structlog.get_logger(__name__)
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+KEYSET = Keyset("jobs", int)
+
+SHOWN = {200: examples.answer(examples.JOB), **documented(401, 403, 404, 409, 422, 503)}
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Submit a job",
+    responses={202: examples.answer(examples.JOB), **documented(400, 401, 403, 413, 415, 422, 503)},
+)
+def submit(
+    request: Annotated[JobRequest, Body(openapi_examples=examples.REQUESTS)],
+    session: RequestSession,
+    caller: Writer,
+    rings: RequestRings,
+    key: IdempotencyKey,
+    response: Response,
+) -> schemas.Job:
+    """Write it down, whatever its size, and answer; a training is a look at its dataset first, then the training."""
+    allow_faults(caller, request)
+    job = submit_request(session, caller.owner_id, request, key)
+    rings.add(QUEUES)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return _shown(session, job)
+
+
+@router.get("", summary="Jobs, the newest first", responses=documented(401, 403, 422, 503))
+def list_jobs(
+    session: RequestSession,
+    caller: Reader,
+    state: Annotated[list[JobState] | None, Query(description="Only in these states")] = None,
+    kind: JobKind | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> schemas.Page[schemas.Job]:
+    """The caller's owner's jobs."""
+    after = KEYSET.decode(cursor)
+    found = jobs.page(session, caller.owner_id, states=state or (), kind=kind, before=after, limit=limit + 1)
+    return KEYSET.page(found, limit, schemas.Job.of, _place)
+
+
+@router.get("/{job_id}", summary="One job", responses=SHOWN)
+def show(job_id: uuid.UUID, session: RequestSession, caller: Reader) -> schemas.Job:
+    """The job as it stands."""
+    return schemas.Job.of(jobs.get(session, caller.owner_id, job_id))
+
+
+@router.patch("/{job_id}", summary="Move a job to another class", responses=SHOWN)
+def change(job_id: uuid.UUID, body: schemas.JobChange, session: RequestSession, caller: Writer) -> schemas.Job:
+    """Interactive goes before normal, normal before bulk."""
+    return _shown(session, reprioritise(session, caller.owner_id, job_id, Priority[body.priority.upper()]))
+
+
+@router.post("/{job_id}/pause", summary="Let no more of it start", responses=SHOWN)
+def pause(job_id: uuid.UUID, session: RequestSession, caller: Writer) -> schemas.Job:
+    """What was begun is finished."""
+    return _shown(session, order(session, caller.owner_id, job_id, "pause"))
+
+
+@router.post("/{job_id}/resume", summary="Go on after a pause", responses=SHOWN)
+def resume(job_id: uuid.UUID, session: RequestSession, caller: Writer, rings: RequestRings) -> schemas.Job:
+    """From where it was paused."""
+    rings.add(QUEUES)
+    return _shown(session, order(session, caller.owner_id, job_id, "resume"))
+
+
+@router.post("/{job_id}/cancel", summary="Stop it for good", responses=SHOWN)
+def cancel(job_id: uuid.UUID, session: RequestSession, caller: Writer) -> schemas.Job:
+    """What was made stays."""
+    return _shown(session, order(session, caller.owner_id, job_id, "cancel"))
+
+
+@router.post("/{job_id}/retry", summary="Work again on what failed or was left", responses=SHOWN)
+def retry(job_id: uuid.UUID, session: RequestSession, caller: Writer, rings: RequestRings) -> schemas.Job:
+    """Quarantined items are opened again; so is what a cancelled job left."""
+    rings.add(QUEUES)
+    return _shown(session, order(session, caller.owner_id, job_id, "retry"))
+
+
+@router.delete(
+    "/{job_id}",
+    status_code=204,
+    summary="Remove a finished job with its variants and pictures",
+    responses=documented(401, 403, 404, 409, 422, 503),
+)
+def delete(
+    job_id: uuid.UUID,
+    session: RequestSession,
+    caller: Writer,
+    services: RequestServices,
+    background: BackgroundTasks,
+) -> None:
+    """The rows go now, the pictures after the answer."""
+    remove(session, caller.owner_id, job_id)
+    background.add_task(_remove_objects, services, job_id)
+
+
+def _shown(session: Session, job: Job) -> schemas.Job:
+    return schemas.Job.of(jobs.view(session, [job])[0])
+
+
+def _place(view: JobView) -> int:
+    return view.row.number
+
+
+def allow_faults(caller: Caller, request: JobRequest) -> None:
+    """A null job may be told to kill its worker: a rehearsal that not everybody may call."""
+    if request.kind is JobKind.NULL and request.spec.get("faults"):
+        caller.require(Scope.ADMIN)
+
+
+def _remove_objects(services: Services, job_id: uuid.UUID) -> None:
+    """Everything below the job's name, so that what a lost lease left goes too."""
+    try:
+        for folder in (f"jobs/{job_id}", f"datasets/jobs/{job_id}"):
+            for key in list(services.blobs.keys(folder)):
+                services.blobs.delete(key)
+    except EnvironmentFault as error:
+        log.warning("objects of a removed job are left in the store", job=str(job_id), error=str(error))

@@ -1,0 +1,311 @@
+"""What is asked for (`GenerateSpec`) and how item i of it is drawn by lot (`draw`, `recipe`). No torch here.
+
+Chance comes from raw Philox4x64-10 words (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): the
+key is (seed, stream), the counter starts at `index * stride`. So any item can be drawn alone, and a range gives the
+same recipes wherever it is cut. Words become numbers by transforms of our own, made of operations that IEEE 754 fixes
+(no library logarithm or cosine), because NumPy may change `Generator` and its vector routines differ by processor:
+
+- uniform in [0, 1): the upper 53 bits, divided by 2**53
+- normal: Wichura's AS 241 (1988, PPND7: seven digits) of the upper 52 bits plus a half, divided by 2**52
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
+
+from core.alphabet import parse, position
+from core.errors import Invalid
+from core.registry import ARITY, Layout, default_layout
+
+ENGINE: Final = 1  # counts changes that alter pixels
+BLOCK: Final = 64  # items; ranges are worked on in aligned blocks of this many
+STYLE: Final = 100  # numbers in a style vector
+MOST_LETTERS: Final = max(arity.most for arity in ARITY.values())
+MOST_GROUPS: Final = 10_000
+MOST_SEED: Final = 2**53 - 1  # the largest that JSON carries everywhere
+MOST_INDEX: Final = 2**53 - 1
+
+# One draw moves all letters of a variant together by this share of the bounds, the rest is each letter's own:
+# letters that lean and widen independently look like a ransom note.
+COMMON: Final = 0.8
+
+_STYLE_STREAM: Final = 0
+_SCALAR_STREAM: Final = 1
+_SCALARS: Final = 32  # words set aside for one item; 3 * _DRAWS are used now
+_DRAWS: Final = 1 + MOST_LETTERS  # words behind one transform: the shared draw, then each letter's own
+_WORDS: Final = 4  # words a Philox counter step yields; strides are whole steps
+
+_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*([:@][A-Za-z0-9_.-]+)?")
+
+Floats = NDArray[np.float64]
+
+
+def _tuple(value: object) -> object:
+    """Take a list, as JSON has no tuples."""
+    if not isinstance(value, list | tuple):
+        raise ValueError("this must be a list")
+    return tuple(value)
+
+
+def _group(text: str) -> str:
+    if len(text) > 16 * MOST_LETTERS:
+        raise ValueError(f"a group takes at most {MOST_LETTERS} letters, this one has {len(text)} characters")
+    return _refuse(text)
+
+
+def _refuse(text: str) -> str:
+    try:
+        return parse(text)
+    except Invalid as error:
+        raise ValueError(str(error)) from error
+
+
+def _layout(value: object) -> object:
+    if value is None or isinstance(value, Layout):
+        return value
+    known = ", ".join(Layout)
+    if not isinstance(value, str) or value not in list(Layout):
+        raise ValueError(f"there is no layout {value!r}; the layouts are: {known}")
+    return Layout(value)
+
+
+def _model(value: str) -> str:
+    if not _MODEL.fullmatch(value):
+        raise ValueError(f"{value!r} names no model; write letters, letters:3 or letters@production")
+    return value
+
+
+def _rising(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError(f"the lower bound {value[0]:g} is above the upper bound {value[1]:g}")
+    return value
+
+
+def _bounds(limit: float) -> object:
+    """Return the metadata of a (least, most) pair, both within +-limit."""
+    return AfterValidator(lambda value: _within(value, limit))
+
+
+def _within(value: tuple[float, float], limit: float) -> tuple[float, float]:
+    if max(abs(value[0]), abs(value[1])) > limit:
+        raise ValueError(f"bounds must lie within -{limit:g} and {limit:g}, not {value[0]:g} and {value[1]:g}")
+    return _rising(value)
+
+
+Group = Annotated[str, AfterValidator(_group)]
+Pair = Annotated[tuple[FiniteFloat, FiniteFloat], BeforeValidator(_tuple)]
+
+
+class GenerateSpec(BaseModel):
+    """What a `generate` job makes. How many is the job's total: item i uses group i modulo the number of groups.
+
+    Rotation, stretch and shear are bounds (least, most) that each letter's transform is drawn from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    letters: Annotated[tuple[Group, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=MOST_GROUPS)]
+    layout: Annotated[Layout | None, BeforeValidator(_layout)] = None  # None: what suits each group's length
+    size: Annotated[int, Field(ge=16, le=1024)] = 256  # pixels, both ways
+    model: Annotated[str, Field(max_length=100), AfterValidator(_model)] = "letters"
+    rotation: Annotated[Pair, _bounds(30.0)] = (-2.0, 2.0)  # degrees, counter-clockwise
+    stretch: Annotated[Pair, _bounds(0.12)] = (-0.1, 0.1)  # share of the width; more comes from the style's width
+    shear: Annotated[Pair, _bounds(0.3)] = (-0.04, 0.16)  # sideways a height; positive leans like an italic
+
+    @model_validator(mode="after")
+    def _fit_layout(self) -> "GenerateSpec":
+        for letters in self.letters:
+            layout = self.layout_of(letters)
+            least, most = ARITY[layout]
+            if not least <= len(letters) <= most:
+                takes = f"{least} to {most} letters" if most > least else f"{least} letter" + "s" * (least > 1)
+                raise ValueError(f"layout {str(layout)!r} takes {takes}, {letters!r} has {len(letters)}")
+        return self
+
+    def layout_of(self, letters: str) -> Layout:
+        """Return the layout asked for, or the one that suits this many letters."""
+        return self.layout or default_layout(letters)
+
+
+def parse_spec(data: Mapping[str, object]) -> GenerateSpec:
+    """Read a spec as JSON gives it; raise `Invalid` with a pointer to the first field that makes no sense."""
+    try:
+        return GenerateSpec.model_validate(dict(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = first["loc"] or ("letters",)  # the one check of the whole: letters that do not fit their layout
+        message = first["msg"].removeprefix("Value error, ")
+        raise Invalid(f"{place[0]}: {message}", "".join(f"/{part}" for part in place)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything needed to make one variant again, together with `ENGINE` and the model's weights."""
+
+    index: int
+    letters: str
+    layout: Layout
+    size: int  # pixels
+    model: str
+    seed: int
+    style: tuple[float, ...]  # STYLE numbers, shared by all letters
+    rotation: tuple[float, ...]  # one a letter, as are the next two: degrees
+    stretch: tuple[float, ...]  # share of the width
+    shear: tuple[float, ...]  # sideways a height
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipes:
+    """The recipes of items [start, stop), n of them, as arrays that cannot be written to."""
+
+    spec: GenerateSpec
+    seed: int
+    start: int
+    stop: int
+    style: NDArray[np.float32]  # [n, STYLE]
+    rotation: Floats  # [n, MOST_LETTERS], as are the next two; values past the last letter mean nothing
+    stretch: Floats
+    shear: Floats
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def letters(self, index: int) -> str:
+        """Return the letters of one item, by its index in the job."""
+        return self.spec.letters[index % len(self.spec.letters)]
+
+    def layout(self, index: int) -> Layout:
+        """Return the layout of one item, by its index in the job."""
+        return self.spec.layout_of(self.letters(index))
+
+    def positions(self) -> NDArray[np.int64]:
+        """Return each letter's place in the alphabet, [n, MOST_LETTERS]; -1 past the last letter."""
+        places = np.full((len(self), MOST_LETTERS), -1, dtype=np.int64)
+        for row, index in enumerate(range(self.start, self.stop)):
+            letters = self.letters(index)
+            places[row, : len(letters)] = [position(letter) for letter in letters]
+        return places
+
+    def recipe(self, index: int) -> Recipe:
+        """Return the recipe of one item, by its index in the job."""
+        row = index - self.start
+        letters = self.letters(index)
+        own = slice(0, len(letters))
+        return Recipe(
+            index=index,
+            letters=letters,
+            layout=self.spec.layout_of(letters),
+            size=self.spec.size,
+            model=self.spec.model,
+            seed=self.seed,
+            style=tuple(self.style[row].tolist()),
+            rotation=tuple(self.rotation[row, own].tolist()),
+            stretch=tuple(self.stretch[row, own].tolist()),
+            shear=tuple(self.shear[row, own].tolist()),
+        )
+
+
+def draw(spec: GenerateSpec, seed: int, start: int, stop: int) -> Recipes:
+    """Draw the recipes of items [start, stop); raise `Invalid` for a seed or range that cannot be."""
+    if not 0 <= seed <= MOST_SEED:
+        raise Invalid(f"a seed lies between 0 and {MOST_SEED}, not {seed}", "/seed")
+    if not 0 <= start <= stop <= MOST_INDEX:
+        raise Invalid(f"items {start} to {stop} are no range of a job")
+    style = _normal(_words(seed, _STYLE_STREAM, STYLE, start, stop)).astype(np.float32)
+    scalars = _uniform(_words(seed, _SCALAR_STREAM, _SCALARS, start, stop))
+    turn, widen, lean = (scalars[:, first : first + _DRAWS] for first in range(0, 3 * _DRAWS, _DRAWS))
+    style.flags.writeable = False
+    return Recipes(
+        spec=spec,
+        seed=seed,
+        start=start,
+        stop=stop,
+        style=style,
+        rotation=_blend(turn, spec.rotation),
+        stretch=_blend(widen, spec.stretch),
+        shear=_blend(lean, spec.shear),
+    )
+
+
+def recipe(spec: GenerateSpec, seed: int, index: int) -> Recipe:
+    """Draw the recipe of one item."""
+    return draw(spec, seed, index, index + 1).recipe(index)
+
+
+def _words(seed: int, stream: int, words: int, start: int, stop: int) -> NDArray[np.uint64]:
+    """Return raw words [stop - start, words]; item i owns the counter steps from i * words / 4 on."""
+    steps = words // _WORDS
+    philox = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64), counter=start * steps)
+    return philox.random_raw((stop - start) * words).reshape(stop - start, words)
+
+
+def _blend(uniform: Floats, bounds: tuple[float, float]) -> Floats:
+    """Mix the shared draw (first column) with each letter's own, [n, 1 + L] -> [n, L], scaled to the bounds."""
+    least, most = bounds
+    value: Floats = least + (most - least) * (COMMON * uniform[:, :1] + (1 - COMMON) * uniform[:, 1:])
+    value.flags.writeable = False
+    return value
+
+
+def _uniform(words: NDArray[np.uint64]) -> Floats:
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _normal(words: NDArray[np.uint64]) -> Floats:
+    """Invert the normal distribution (AS 241, PPND7); exact to about 1 in 10**7, and the same on every processor."""
+    p = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52  # never 0, never 1
+    q = p - 0.5
+    inner = np.minimum(np.abs(q), 0.425)
+    r = 0.180625 - inner * inner
+    central = _ratio(
+        r,
+        (59.109374720, 159.29113202, 50.434271938, 3.3871327179),
+        (67.187563600, 78.757757664, 17.895169469, 1.0),
+    )
+    tail = np.sqrt(-_logarithm(np.minimum(p, 1.0 - p)))
+    near = _ratio(
+        tail - 1.6, (0.17023821103, 1.3067284816, 2.7568153900, 1.4234372777), (0.12021132975, 0.73700164250, 1.0)
+    )
+    far = _ratio(
+        tail - 5.0, (0.017337203997, 0.42868294337, 3.0812263860, 6.6579051150), (0.012258202635, 0.24197894225, 1.0)
+    )
+    outer = np.where(tail <= 5.0, near, far)
+    return np.where(np.abs(q) <= 0.425, q * central, np.copysign(outer, q))
+
+
+def _ratio(x: Floats, above: tuple[float, ...], below: tuple[float, ...]) -> Floats:
+    return _polynomial(x, above) / _polynomial(x, below)
+
+
+def _polynomial(x: Floats, coefficients: tuple[float, ...]) -> Floats:
+    """Evaluate by Horner's rule, highest power first."""
+    value = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        value = value * x + coefficient
+    return value
+
+
+def _logarithm(x: Floats) -> Floats:
+    """Natural logarithm of positive numbers by 2 artanh((m - 1) / (m + 1)), with x = m * 2**e, m near 1."""
+    mantissa, exponent = np.frexp(x)
+    low = mantissa < 0.5**0.5
+    m = np.where(low, 2.0 * mantissa, mantissa)
+    e = exponent - low
+    s = (m - 1.0) / (m + 1.0)
+    series = _polynomial(s * s, tuple(1.0 / odd for odd in range(23, 0, -2)))
+    value: Floats = e * 0.6931471805599453 + 2.0 * s * series
+    return value

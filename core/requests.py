@@ -1,0 +1,212 @@
+"""What users ask for, resolved into jobs: the same for a request over HTTP and for one that a schedule keeps.
+
+Resolving checks the spec by its kind, pins the model version, finds the dataset, and says which jobs the request stands
+for: a training is a look at its dataset and then the training. Nothing is read from files or the store.
+"""
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.orm import Session
+
+from core.catalogue import datasets, models
+from core.catalogue.tables import Job
+from core.errors import Invalid
+from core.ledger.jobs import MAX_SEED, MAX_TOTAL, Submission, submit
+from core.ledger.kinds import JobKind
+from core.ledger.states import Priority
+from core.recipe import BLOCK, ENGINE, parse_spec
+from core.training.config import TrainConfig
+
+PROVISIONAL_STEPS = 1_000_000
+"""A training's total until its dataset is loaded and its steps are known."""
+PROVISIONAL_FILES = 1
+"""A dataset's total until its first item has listed the files."""
+KEPT_APART = "\u001f"
+"""Parts the key of a request's earlier jobs from the user's own: no header can hold this sign."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _storable(spec: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what PostgreSQL's JSON cannot hold, wherever it stands."""
+    try:
+        text = json.dumps(spec, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except ValueError as error:
+        raise ValueError("a number must be finite and a text must be Unicode") from error
+    if "\\u0000" in text:
+        raise ValueError("no text may hold NUL")
+    return spec
+
+
+Spec = Annotated[dict[str, Any], AfterValidator(_storable)]
+
+
+class JobRequest(BaseModel):
+    """The body that makes a job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    kind: Annotated[JobKind, Field(strict=False)]
+    spec: Spec = Field(default_factory=dict, description="What the kind needs to know")
+    count: int | None = Field(None, ge=1, le=MAX_TOTAL, description="Variants in the whole job; generate and null only")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Of everything drawn by lot; a training has its own in spec")
+    priority: Literal["interactive", "normal", "bulk"] = "normal"
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    shard_size: int | None = Field(
+        None, ge=1, le=MAX_TOTAL, description="Items in a shard, instead of by measured rate"
+    )
+
+
+class DatasetSpec(BaseModel):
+    """What a `dataset` job looks at again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    dataset: str = datasets.BUILTIN
+
+
+class NullSpec(BaseModel):
+    """What a `null` job pretends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    seconds_per_item: float = Field(0.0, ge=0, le=60)
+    rows: bool = True
+    faults: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,15})$")], Literal["item", "shard", "exit", "hang"]] = (
+        Field(default_factory=dict, max_length=1_000)
+    )
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """What the kinds share of a submission."""
+
+    session: Session
+    owner_id: uuid.UUID
+    request: JobRequest
+
+    def submission(self, kind: JobKind, spec: dict[str, Any], total: int, seed: int, **more: Any) -> Submission:
+        device = more.pop("device", self.request.device)
+        queues = ("cpu", "gpu") if device == "auto" else (device,)
+        priority = Priority[self.request.priority.upper()]
+        return Submission(kind.value, spec, total, seed, priority, queues, **more)
+
+    def count(self) -> int:
+        """How many items were asked for; raises `Invalid` when nobody said."""
+        if self.request.count is None:
+            raise Invalid(f"a {self.request.kind} job needs a count", "/count")
+        return self.request.count
+
+    def no_count(self) -> None:
+        """Raise `Invalid` for a count that would mean nothing."""
+        for name in ("count", "shard_size"):
+            if getattr(self.request, name) is not None:
+                raise Invalid(f"{name} means nothing for a {self.request.kind} job; leave it out", f"/{name}")
+
+
+def resolve(session: Session, owner_id: uuid.UUID, request: JobRequest) -> tuple[Submission, ...]:
+    """The jobs that a request stands for, in order: each waits for the one before it, the last is what was asked for.
+
+    Raises `Invalid` with a pointer into the request, naming what is known where something is not.
+    """
+    return _RESOLVERS[request.kind](_Draft(session, owner_id, request))
+
+
+def submit_request(
+    session: Session, owner_id: uuid.UUID, request: JobRequest, idempotency_key: str | None = None
+) -> Job:
+    """Submit what a request stands for; with a known idempotency key, return the job of the first time."""
+    *earlier, last = resolve(session, owner_id, request)
+    after_id = None
+    for number, submission in enumerate(earlier):
+        key = f"{idempotency_key}{KEPT_APART}{number}" if idempotency_key is not None else None
+        # Without a body: that a key was used with another one is said of the user's own key, below.
+        after_id = submit(session, owner_id, replace(submission, after_id=after_id, idempotency_key=key)).id
+    body = request.model_dump(mode="json")
+    asked = replace(last, after_id=after_id, idempotency_key=idempotency_key, body=body)
+    return submit(session, owner_id, asked)
+
+
+def submit_stored(session: Session, owner_id: uuid.UUID, request: dict[str, Any], idempotency_key: str) -> Job:
+    """Submit a request as a schedule keeps it; raises `Invalid` when it makes no sense any more."""
+    return submit_request(session, owner_id, _parse(JobRequest, request, ""), idempotency_key)
+
+
+def _generate(draft: _Draft) -> tuple[Submission, ...]:
+    request = draft.request
+    try:
+        spec = parse_spec(request.spec)
+    except Invalid as error:
+        raise Invalid(str(error), f"/spec{error.pointer or ''}") from error
+    if request.shard_size is not None and request.shard_size % BLOCK:
+        raise Invalid(f"shard_size is {request.shard_size}; it must be a multiple of {BLOCK}", "/shard_size")
+    pinned = models.pin(draft.session, spec.model)
+    layouts = {spec.layout_of(letters) for letters in spec.letters}
+    # One layout for all groups is written down, so that variants can be sought by it without looking at each.
+    layout = layouts.pop() if len(layouts) == 1 else None
+    resolved = spec.model_copy(update={"model": pinned.reference, "layout": layout}).model_dump(mode="json")
+    more = {"needs": {"engine": ENGINE}, "model_version_id": pinned.id, "shard_size": request.shard_size}
+    return (draft.submission(JobKind.GENERATE, resolved, draft.count(), request.seed, **more),)
+
+
+def _train(draft: _Draft) -> tuple[Submission, ...]:
+    draft.no_count()
+    config = _parse(TrainConfig, draft.request.spec, "/spec")
+    dataset, version = datasets.find(draft.session, draft.owner_id, config.dataset)
+    spec = config.model_dump(mode="json")
+    training = draft.submission(JobKind.TRAIN, spec, PROVISIONAL_STEPS, config.seed)
+    if version is not None:
+        return (training,)
+    return (_look(draft, dataset.id, dataset.name), training)
+
+
+def _dataset(draft: _Draft) -> tuple[Submission, ...]:
+    draft.no_count()
+    spec = _parse(DatasetSpec, draft.request.spec, "/spec")
+    dataset, version = datasets.find(draft.session, draft.owner_id, spec.dataset)
+    if version is not None:
+        raise Invalid(f"{spec.dataset} never changes; name the dataset, {dataset.name}", "/spec/dataset")
+    return (_look(draft, dataset.id, dataset.name),)
+
+
+def _look(draft: _Draft, dataset_id: uuid.UUID, name: str) -> Submission:
+    """A look at a dataset's source. Any slot can read files, whatever device the training is for."""
+    spec = {"dataset": name, "dataset_id": str(dataset_id)}
+    return draft.submission(JobKind.DATASET, spec, PROVISIONAL_FILES, 0, device="auto")
+
+
+def _null(draft: _Draft) -> tuple[Submission, ...]:
+    spec = _parse(NullSpec, draft.request.spec, "/spec").model_dump(mode="json")
+    size = draft.request.shard_size
+    return (draft.submission(JobKind.NULL, spec, draft.count(), draft.request.seed, shard_size=size),)
+
+
+_RESOLVERS: dict[JobKind, Callable[[_Draft], tuple[Submission, ...]]] = {
+    JobKind.GENERATE: _generate,
+    JobKind.TRAIN: _train,
+    JobKind.DATASET: _dataset,
+    JobKind.NULL: _null,
+}
+
+
+def _parse(kind: type[Model], data: dict[str, Any], place: str) -> Model:
+    """Read JSON as JSON: strict, but with lists for tuples and strings for names of a closed set."""
+    try:
+        return kind.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        _refuse(error, place)
+
+
+def _refuse(error: ValidationError, place: str) -> NoReturn:
+    """Raise `Invalid` for the first field that makes no sense."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    steps = (str(part).replace("~", "~0").replace("/", "~1") for part in first["loc"])
+    pointer = place + "".join(f"/{step}" for step in steps)
+    message = first["msg"].removeprefix("Value error, ")
+    raise Invalid(f"{'.'.join(map(str, first['loc'])) or 'spec'}: {message}", pointer or None) from None
