@@ -48,7 +48,7 @@ class Services:
     @functools.cached_property
     def blobs(self) -> Blobs:
         """The store, opened when a picture is first asked for: the API starts, and submits, without it."""
-        return Blobs.open(self.settings.store_url or (self.settings.data.resolve() / "store").as_uri())
+        return Blobs.open(self.settings.store)
 
     @functools.cached_property
     def looks(self) -> CapacityLimiter:

@@ -43,6 +43,11 @@ class Settings(BaseSettings):
     log_level: str = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(False, description="One JSON object a line instead of readable text")
 
+    @property
+    def store(self) -> str:
+        """The store's URL; the data folder's own store where none is named."""
+        return self.store_url or (self.data.resolve() / "store").as_uri()
+
     @field_validator("broker_url")
     @classmethod
     def _spell_as_redis(cls, value: SecretStr) -> SecretStr:

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -62,7 +62,7 @@ class Slot:
         self._place = Workplace(
             settings,
             Database(settings.database_url.get_secret_value(), size=2),
-            Blobs.open(settings.store_url),
+            Blobs.open(settings.store),
             settings.device,
             device_class(settings.device),
         )
@@ -124,6 +124,7 @@ class Slot:
                 with hold.quiet():
                     finish_surely(self._place.database, lease, outcome, keep)
                     hold.over = True
+                self._drop(outcome.obsolete)
             except Fenced as error:
                 bound.info("fenced", reason=str(error))
                 self._free(lease)
@@ -136,6 +137,14 @@ class Slot:
                     lease, hold, EnvironmentFault(str(error)) if isinstance(error, OSError) else _as_shard(error)
                 )
         self._ringer.ring([self._queue])
+
+    def _drop(self, keys: Sequence[str]) -> None:
+        """Delete what the commit made obsolete; what cannot be deleted now is left lying, and costs only space."""
+        try:
+            for key in keys:
+                self._place.blobs.delete(key)
+        except EnvironmentFault as error:
+            log.warning("objects left in the store", reason=str(error), keys=len(keys))
 
     def _report(self, lease: Lease, hold: Hold, error: VyazError) -> None:
         """Tell the ledger; if it cannot be told, the lease runs out and tells it."""

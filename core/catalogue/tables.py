@@ -154,7 +154,6 @@ class Job(Table):
     reason: Mapped[str | None]
     idempotency_key: Mapped[str | None]
     body_digest: Mapped[bytes | None]
-    answer: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = _created()
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -50,6 +50,8 @@ class Outcome:
     seconds: float
     stored: Stored | None = None
     failures: Sequence[Failure] = ()
+    obsolete: Sequence[str] = ()
+    """Objects that nothing refers to once this is committed; to be deleted then."""
     total: int | None = None
     """How many items the job has, learnt on the way: steps of a training, files of a folder."""
 

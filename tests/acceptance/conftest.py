@@ -70,11 +70,14 @@ class Instance:
         return found
 
 
-def start(data: Path, workers: int) -> Instance:
-    """Start an instance and wait until it answers."""
+def start(data: Path, workers: int, **settings: object) -> Instance:
+    """Start an instance with these settings and wait until it answers."""
+    environment = os.environ | {f"VYAZ_{name.upper()}": str(value) for name, value in settings.items()}
     argv = [sys.executable, "-m", "vyaz", "up", "--data", str(data), "--port", "0", "--workers", str(workers)]
     with (data.parent / f"{data.name}.log").open("ab") as log:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
     deadline = time.monotonic() + START_SECONDS
     while (found := find(data)) is None:
         assert process.poll() is None, (data.parent / f"{data.name}.log").read_text()[-2000:]

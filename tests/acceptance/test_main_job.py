@@ -1,5 +1,6 @@
 """The main job on a whole Vyaz: exact under fire, the same pixels however it is cut, fair to whoever waits."""
 
+import functools
 import time
 from pathlib import Path
 
@@ -70,6 +71,24 @@ def test_a_batch_submitted_during_a_training_gets_its_first_pictures_within_half
 
     assert still == "running"
     assert waited <= 30
+
+
+def test_a_training_killed_between_checkpoints_ends_in_the_same_weights(trained: Path) -> None:
+    instance = start(trained, workers=1, segment_seconds=1.5)
+    train = functools.partial(instance.client.jobs.train, "few", family="mlp", epochs=120)
+    train(name="calm").wait(timeout=120)
+    run = train(name="killed")
+    for _ in range(2):
+        before = run.refresh().done
+        wait_until(lambda before=before: run.refresh().done > before, "another checkpoint", 60)
+        instance.kill_a_worker()
+    run.wait(timeout=120)
+    weights = {model.name: model.versions[0].digest for model in instance.client.models.list()}
+    checkpoints = list(Blobs.open((trained / "store").as_uri()).keys("checkpoints"))
+    assert stop(instance) == 0
+
+    assert weights["killed"] == weights["calm"]
+    assert len(checkpoints) == len(weights)
 
 
 def test_with_valkey_dead_a_job_is_accepted_and_done_when_it_is_back(pair: Instance) -> None:

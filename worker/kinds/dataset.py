@@ -84,7 +84,7 @@ class Dataset:
         def keep(session: Session) -> dict[str, Any]:
             return _record(session, lease, key, merged, report)
 
-        return Outcome(lease.stop, hold.seconds), keep
+        return Outcome(lease.stop, hold.seconds, obsolete=[*keys, _list_key(lease)]), keep
 
     def _parts(self, keys: list[str], hold: Hold) -> Iterator[bytes]:
         for key in keys:

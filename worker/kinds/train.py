@@ -85,8 +85,9 @@ class Train:
             name, number = training.publish(session, segment, *made)
             return {"model": name, "version": number}
 
+        obsolete = [segment.checkpoint] if segment.checkpoint not in (None, key) else []
         total = run.step_count if run.finished else max(run.total_steps, run.step_count + 1)
-        return Outcome(run.step_count, seconds, total=total), keep
+        return Outcome(run.step_count, seconds, obsolete=obsolete, total=total), keep
 
     def _weigh(self, run: Run) -> tuple[Weights, dict[str, Any]]:
         tensors, meta = run.weights()
