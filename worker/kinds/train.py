@@ -74,7 +74,7 @@ class Train:
         key = f"checkpoints/{segment.run_id}/{run.step_count:010d}-{digest.hex()[:16]}.safetensors"
         self._place.blobs.put(key, state)
         metrics = run.drain_metrics()
-        self._journal(segment, metrics)
+        self._journal(segment, run, metrics)
         made = self._weigh(run) if run.finished else None
         self._live = None if run.finished else Live(segment.run_id, digest, run)
 
@@ -94,12 +94,13 @@ class Train:
         stored = weights.save(self._place.blobs, tensors, meta)
         return Weights(stored.key, bytes.fromhex(stored.sha256), stored.size), dict(meta)
 
-    def _journal(self, segment: Segment, metrics: list[tuple[int, str, float]]) -> None:
-        """Scalars for TensorBoard, beside the table: files that a person can point it at."""
+    def _journal(self, segment: Segment, run: Run, metrics: list[tuple[int, str, float]]) -> None:
+        """Curves and samples for TensorBoard, beside the table: files that a person can point it at."""
         with Journal(self._place.settings.data / "tensorboard" / str(segment.run_id)) as journal:
             for step, name, value in metrics:
                 if math.isfinite(value):
                     journal.add(step, name, value)
+            journal.show(run.step_count, "samples", run.samples())
 
     def _verified(self, key: str, digest: bytes) -> bytes:
         data = self._place.blobs.get(key)

@@ -48,8 +48,9 @@ class Source:
 
 def sources(config: DatasetConfig) -> list[Source]:
     """List the font files of a dataset by name; raise `Invalid` if there are none."""
-    roots = _installed() if config.path is None else [_checked(config.path)]
-    found = [_look(path, root) for root in roots for path in _fonts(root)]
+    # A package gives its name to its fonts, a folder does not: it may be moved.
+    roots = {f"{root.name}/": root for root in _installed()} if config.path is None else {"": _checked(config.path)}
+    found = [_look(path, root, prefix) for prefix, root in roots.items() for path in _fonts(root)]
     if not found:
         where = str(config.path) if config.path else "the installed font packages"
         raise Invalid(f"no fonts ({', '.join(sorted(SUFFIXES))}) in {where}", pointer="/path")
@@ -223,17 +224,17 @@ def _installed() -> list[Path]:
 def _checked(path: Path) -> Path:
     if not path.is_dir():
         raise Invalid(f"{path} is not a folder on this machine", pointer="/path")
-    return path
+    return path.resolve()
 
 
 def _fonts(root: Path) -> Iterator[Path]:
     return (path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def _look(path: Path, root: Path) -> Source:
+def _look(path: Path, root: Path, prefix: str) -> Source:
     try:
         digest = sha256(path.read_bytes()).hexdigest()
         licence = licences.beside(path, root)
     except OSError as error:
         raise EnvironmentFault(f"{path} cannot be read: {error.strerror}") from error
-    return Source(f"{root.name}/{path.relative_to(root).as_posix()}", path, digest, licence)
+    return Source(prefix + path.relative_to(root).as_posix(), path, digest, licence)

@@ -52,8 +52,12 @@ def test_a_latent_is_drawn_to_the_styles_around_it_and_not_beyond() -> None:
     at[0, :CODE] = network.codes[5] * 1.0
     far = at.clone()
     far[0, :CODE] *= 50
-    reached = network._lean(torch.randn(200, LATENT) * 9)[:, :CODE]
+    z = torch.randn(200, LATENT)
+    shares = torch.softmax(-torch.cdist(z[:, :CODE], network.codes).square() / (2 * 0.7**2), dim=1)
+    reached = network._lean(z * 9)[:, :CODE]
 
+    assert torch.allclose(network._lean(z)[:, :CODE], shares @ network.codes, atol=1e-4)
+    assert torch.equal(network._lean(z)[:, CODE:], z[:, CODE:])
     assert torch.allclose(network._lean(at)[0, :CODE], network.codes[5], atol=0.3)
     assert network(far, letters).isfinite().all()
     assert (reached <= network.codes.amax(dim=0) + 1e-5).all()

@@ -146,6 +146,15 @@ def test_it_learns_the_letters_of_a_style_within_seconds(dataset: bytes) -> None
     assert (nearest == seen.labels).float().mean() > 0.9
 
 
+def test_the_discriminator_learns_to_tell_real_letters_from_drawn_ones(dataset: bytes) -> None:
+    run = advance(Run.start(TrainConfig(minutes=60, anchor=0, batch=16), dataset, "cpu"), 40)
+    seen = view(DATASET, SIZE, REACH)
+    drawn = run._generator(torch.randn(len(seen.labels), LATENT), seen.labels)
+    real, fake = (run._discriminator(images, seen.labels).mean() for images in (seen.images, drawn))
+
+    assert real > fake + 0.5
+
+
 def test_weights_are_the_average_and_say_what_they_are(dataset: bytes) -> None:
     run = advance(Run.start(TrainConfig(minutes=60), dataset, "cpu"), 6)
     weights, meta = run.weights()
