@@ -1,6 +1,7 @@
 """Real servers for every test that asks: one PostgreSQL and one Valkey a session, a fresh database a test."""
 
 import itertools
+import signal
 from collections.abc import Iterator
 
 import psycopg
@@ -11,6 +12,9 @@ from psycopg import sql
 
 from core.catalogue.database import migrate
 from vyaz.up.servers import ServerPair
+
+# A run in the background ignores SIGINT, and so would every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TEMPLATE = "template_vyaz"
 ROLE = "vyaz"

@@ -65,7 +65,7 @@ def test_a_job_is_watched_from_state_to_state(house: House, client: Client) -> N
     states = [(state.state, state.done) for state in job.watch()]
     working.join()
 
-    assert states[0] == ("queued", 0)
+    assert states[0] in [("queued", 0), ("running", 0)]
     assert states[-1] == ("done", 192)
     assert any(state == "running" and 0 < done < 192 for state, done in states)
 

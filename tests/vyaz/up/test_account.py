@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from vyaz.up.orphans import find_programs
 from vyaz.up.servers import ServerPair
 
 HERE = Path(__file__).parent
+SITE = Path(psycopg.__file__).parents[1]
 HOLDER, FORBID = HERE / "pair_holder.py", HERE / "forbid_namespaces.py"
 NOBODY, NAMELESS = 65534, 42424
 PYTHON = Path("/usr/bin/python3")  # root's own may lie where nobody else can enter
@@ -44,28 +46,44 @@ def other_python() -> list[str]:
     return [str(PYTHON)]
 
 
+def in_the_open(source: Path, site: Path) -> list[str]:
+    """Begin a command that sees the project and its libraries where every user may enter, wherever they really lie."""
+    mounts = f"mount --bind {shlex.quote(str(ROOT))} {source} && mount --bind {shlex.quote(str(SITE))} {site}"
+    return ["unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
+
+
 def run_pair(argv: list[str], data: Path) -> tuple[str, str]:
     """Start a pair as a program, use it, kill it; the answer of PostgreSQL, or what went to stderr.
 
     The servers must end with their parent, whatever their account.
     """
-    site = Path(psycopg.__file__).parents[1]
-    environment = {"PYTHONPATH": f"{ROOT}:{site}", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    with tempfile.TemporaryDirectory(prefix="vyaz-open-") as opened:
+        Path(opened).chmod(0o755)
+        source, site = Path(opened) / "source", Path(opened) / "site"
+        source.mkdir()
+        site.mkdir()
+        return _run_pair([*in_the_open(source, site), *argv], source, site, data)
+
+
+def _run_pair(argv: list[str], source: Path, site: Path, data: Path) -> tuple[str, str]:
+    environment = {"PYTHONPATH": f"{source}:{site}", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     pipe = subprocess.PIPE
-    command = [*argv, str(HOLDER), str(data)]
-    with subprocess.Popen(command, env=environment, cwd="/", text=True, stdout=pipe, stderr=pipe) as holder:
-        assert holder.stdout is not None
-        line = holder.stdout.readline()
+    holder = source / HOLDER.relative_to(ROOT)
+    command = [part.replace(str(ROOT), str(source)) if part == str(FORBID) else part for part in argv]
+    command += [str(holder), str(data)]
+    with subprocess.Popen(command, env=environment, cwd="/", text=True, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
         try:
             if not line:
-                return "", holder.communicate()[1]
+                return "", process.communicate()[1]
             with psycopg.connect(json.loads(line)[0]) as connection:
                 row = connection.execute("SELECT 'it runs as ' || current_user").fetchone()
             assert row is not None
             return str(row[0]), ""
         finally:
-            holder.kill()
-            holder.communicate()
+            process.kill()
+            process.communicate()
             deadline = time.monotonic() + 15
             while find_programs("postgres", data / "postgres" / "data") or find_programs(
                 "valkey-server", data / "valkey"
