@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 from celery.beat import Scheduler
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.broker import QUEUES, connect
 from core.catalogue.database import Database
@@ -34,21 +35,24 @@ class TickScheduler(Scheduler):  # type: ignore[misc]  # celery is untyped
 
     def tick(self, *_: Any, **__: Any) -> float:
         """One look at what is due. Nothing may escape, or beat ends."""
-        try:
-            self._fire()
-            with self._database.transaction() as session:
-                waiting = sweep(session, self._settings)
-            self._ringer.ring(waiting)
-        except Unavailable as error:
-            log.warning("tick skipped", reason=str(error))
-        except VyazError as error:
-            log.error("tick failed", reason=str(error))
+        for part in (self._fire, self._sweep):
+            try:
+                part()
+            except Unavailable as error:
+                log.warning("tick skipped", reason=str(error))
+            except (VyazError, SQLAlchemyError) as error:
+                log.error("tick failed", part=part.__name__, reason=str(error))
         return self._settings.tick_seconds * random.uniform(1 - JITTER, 1 + JITTER)
 
     def close(self) -> None:
         """Stop ringing and let the connections go."""
         self._ringer.close()
         self._database.close()
+
+    def _sweep(self) -> None:
+        with self._database.transaction() as session:
+            waiting = sweep(session, self._settings)
+        self._ringer.ring(waiting)
 
     def _fire(self) -> None:
         while True:

@@ -1,6 +1,7 @@
 """Which device this slot holds, and the class within which the same item has the same pixels. No torch in here."""
 
 import os
+import socket
 from importlib import metadata
 from pathlib import Path
 
@@ -19,6 +20,15 @@ def device_class(device: str) -> str:
     if device.startswith("cuda"):
         return f"{_gpu_name(device)} torch-{torch}"
     return f"cpu-{_instruction_set()} torch-{torch}"
+
+
+def machine() -> str:
+    """This machine and its own numbering of processes: who shares it can tell whether a pid of it is alive.
+
+    The host's name alone will not do: two containers on one network, or two machines called localhost, have the same.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    return f"{socket.gethostname()}/{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
 
 
 def visible_cores() -> int:

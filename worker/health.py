@@ -4,7 +4,6 @@ They are judged by what they leave in the tables, a slot by its heartbeat and be
 still runs, but leaves nothing. Exits 0 when it is well, else 1 with the reason.
 """
 
-import socket
 import sys
 
 import sqlalchemy as sa
@@ -16,10 +15,11 @@ from core.errors import Unavailable
 from core.ledger.slots import LIVE
 from core.ledger.states import SlotState
 from core.settings import Settings
+from worker.device import machine
 
 
 def check(what: str) -> str:
-    """What is wrong with the slots of this host, or with beat; empty when nothing is."""
+    """What is wrong with the slots of this machine, or with beat; empty when nothing is."""
     database = Database(Settings().database_url.get_secret_value(), pooled=False)
     try:
         with database.transaction() as session:
@@ -32,7 +32,9 @@ def check(what: str) -> str:
 
 
 def _slot_beats(session: Session) -> bool:
-    mine = sa.select(Worker.id).where(Worker.host == socket.gethostname(), Worker.state != SlotState.GONE)
+    mine = sa.select(Worker.id).where(
+        Worker.node.startswith(f"{machine()}:", autoescape=True), Worker.state != SlotState.GONE
+    )
     return (
         session.scalars(mine.where(Worker.heartbeat_at > sa.func.clock_timestamp() - LIVE).limit(1)).first() is not None
     )

@@ -25,12 +25,26 @@ log = structlog.get_logger(__name__)
 FENCED_GRACE = 10.0
 """Seconds a holder may go on after its lease is lost; then the process ends itself."""
 FENCED_EXIT = 70
+NO_PULSE_EXIT = 72
+
+
+class Drain:
+    """Whether this process is to stop. A plain flag: an Event's lock is not safe in a signal handler."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not longer than until asked."""
+        until = time.monotonic() + seconds
+        while not self.asked and time.monotonic() < until:
+            time.sleep(0.05)
 
 
 class Hold:
     """A lease in hand: where the work stands, and what the ledger last said."""
 
-    def __init__(self, lease: Lease, draining: threading.Event) -> None:
+    def __init__(self, lease: Lease, draining: Drain) -> None:
         self.lease = lease
         self.mark = lease.start
         self.instruction = Instruction.GO_ON
@@ -55,7 +69,7 @@ class Hold:
         self.mark = upto
         if self.instruction in (Instruction.LOST, Instruction.CANCEL):
             raise Fenced(f"shard {self.lease.shard_id}: {self.instruction}")
-        return not (self.instruction == Instruction.PAUSE or self._draining.is_set())
+        return not (self.instruction == Instruction.PAUSE or self._draining.asked)
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
@@ -71,7 +85,7 @@ class Pulse(threading.Thread):
         self,
         settings: Settings,
         slot_id: uuid.UUID,
-        draining: threading.Event,
+        draining: Drain,
         forgotten: Callable[[], uuid.UUID],
     ) -> None:
         super().__init__(name="pulse", daemon=True)
@@ -80,7 +94,7 @@ class Pulse(threading.Thread):
         self._forgotten = forgotten
         self._draining = draining
         self._hold: Hold | None = None
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self.slot_id = slot_id
 
     @contextlib.contextmanager
@@ -95,33 +109,40 @@ class Pulse(threading.Thread):
 
     def stop(self) -> None:
         """End the thread after the beat it is in."""
-        self._stop.set()
+        self._stopping.set()
 
     def run(self) -> None:
-        """Beat until stopped. A database that is away is no reason to stop: it may be back for the next beat."""
-        while not self._stop.wait(self._settings.heartbeat_seconds):
-            try:
-                self._beat(self._hold)
-            except Unavailable as error:
-                log.warning("no beat", reason=str(error))
-            self._end_if_fenced(self._hold)
+        """Beat until stopped. A database that is away is no reason to stop: it may be back for the next beat.
+
+        A process without a pulse would swallow rings and hold nothing, so it does not outlive this thread.
+        """
+        try:
+            while not self._stopping.wait(self._settings.heartbeat_seconds):
+                try:
+                    self._beat(self._hold)
+                except Unavailable as error:
+                    log.warning("no beat", reason=str(error))
+                self._end_if_fenced(self._hold)
+        finally:
+            if not self._stopping.is_set():
+                log.critical("the pulse stopped; ending this process")
+                os._exit(NO_PULSE_EXIT)
 
     def _beat(self, hold: Hold | None) -> None:
-        if hold is None:
+        if hold is None or hold.over:
             self._keep_alive()
             return
         with hold.beating:
-            if hold.over:
-                return
-            with self._database.transaction() as session:
-                hold.instruction = leases.beat(session, self.slot_id, hold.lease, hold.mark, self._settings)
+            if not hold.over:
+                with self._database.transaction() as session:
+                    hold.instruction = leases.beat(session, self.slot_id, hold.lease, hold.mark, self._settings)
         if hold.instruction == Instruction.LOST and hold.lost_since is None:
             hold.lost_since = time.monotonic()
 
     def _keep_alive(self) -> None:
         with self._database.transaction() as session:
             known = slots.keep_alive(session, self.slot_id)
-        if not known and not self._draining.is_set():
+        if not known and not self._draining.asked:
             log.warning("this slot was taken for dead; registering again")
             self.slot_id = self._forgotten()
 

@@ -1,8 +1,8 @@
 """A node: one Celery parent and its children, each child one slot. Here Celery's signals meet the ledger."""
 
+import contextlib
 import os
 import signal
-import socket
 import threading
 import time
 
@@ -16,6 +16,7 @@ from core.errors import Unavailable
 from core.ledger.rings import Ringer
 from core.ledger.slots import lose_dead
 from core.settings import Settings
+from worker.device import machine
 from worker.runner import Slot
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,11 @@ def this_slot() -> Slot:
     return _slot[0]
 
 
+def _drain() -> None:
+    for slot in _slot:
+        slot.drain()
+
+
 def watch(settings: Settings) -> None:
     """Connect the signals of a worker's life: parent up, child up, parent going down, child going down."""
 
@@ -43,12 +49,14 @@ def watch(settings: Settings) -> None:
         threading.Thread(target=_watch_children, args=(settings,), name="node", daemon=True).start()
 
     def _take_slot(**_: object) -> None:
+        # First of all: taking the slot waits for the database, and by itself this signal would kill.
+        signal.signal(DRAIN, lambda *_: _drain())
         _slot.append(Slot(settings, node_name(os.getppid())))
-        signal.signal(DRAIN, lambda *_: this_slot().drain())
 
     def _drain_children(**_: object) -> None:
         for child in active_children():
-            os.kill(child.pid, DRAIN)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, DRAIN)
 
     def _leave_slot(**_: object) -> None:
         this_slot().leave()
@@ -60,26 +68,34 @@ def watch(settings: Settings) -> None:
 
 
 def node_name(parent_pid: int) -> str:
-    """Host and parent process: the unit that lives and dies together."""
-    return f"{socket.gethostname()}:{parent_pid}"
+    """Machine and parent process: the unit that lives and dies together."""
+    return f"{machine()}:{parent_pid}"
 
 
 def _watch_children(settings: Settings) -> None:
     """Take the shards of dead children back at once, instead of when their leases run out."""
     database = Database(settings.database_url.get_secret_value(), pooled=False)
     ringer = Ringer(connect(settings))
-    host = socket.gethostname()
-    while True:
-        try:
-            with database.transaction() as session:
-                dead = lose_dead(session, host, _is_alive)
-            for slot in dead:
-                log.warning("a slot's process died", pid=slot.pid, device=slot.device)
-            # The child that replaced it may have looked before its shard came back.
-            ringer.ring({slot.queue for slot in dead})
-        except Unavailable as error:
-            log.warning("cannot look after children", reason=str(error))
-        time.sleep(LOOK_SECONDS)
+    here = machine()
+    try:
+        while True:
+            _look_once(database, ringer, here)
+            time.sleep(LOOK_SECONDS)
+    finally:
+        # A node that does not look after its children is to be started anew.
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _look_once(database: Database, ringer: Ringer, here: str) -> None:
+    try:
+        with database.transaction() as session:
+            dead = lose_dead(session, here, _is_alive)
+        for slot in dead:
+            log.warning("a slot's process died", pid=slot.pid, device=slot.device)
+        # The child that replaced it may have looked before its shard came back.
+        ringer.ring({slot.queue for slot in dead})
+    except Unavailable as error:
+        log.warning("cannot look after children", reason=str(error))
 
 
 def _is_alive(pid: int) -> bool:

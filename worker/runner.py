@@ -2,7 +2,6 @@
 
 import os
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from core.recipe import ENGINE
 from core.settings import Settings
 from core.storage.blobs import Blobs
 from worker.device import device_class, queue_of, visible_cores
-from worker.heartbeat import Hold, Pulse
+from worker.heartbeat import Drain, Hold, Pulse
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +31,8 @@ TURN_SECONDS = 60.0
 """How long a slot goes on for one ring before it lets Celery look after it."""
 LEFT_SECONDS = 3600.0
 """Age at which an unfinished object is taken for one that a killed writer left."""
+FAULT_PAUSE, ERROR_PAUSE = 4.0, 1.0
+"""Seconds before the next claim after a fault of the environment, and after an error of the work's own."""
 PATIENCE = (0.2, 1.0, 3.0, 10.0)
 """Seconds between attempts to reach a database that is away."""
 
@@ -57,7 +58,7 @@ class Slot:
         self._settings = settings
         self._node = node
         self._queue = queue_of(settings.device)
-        self._draining = threading.Event()
+        self._draining = Drain()
         self._works: dict[str, Work] = {}
         self._place = Workplace(
             settings,
@@ -75,7 +76,7 @@ class Slot:
     def answer(self) -> None:
         """Answer a ring: work while there is something to claim, for one turn."""
         until = time.monotonic() + TURN_SECONDS
-        while not self._draining.is_set():
+        while not self._draining.asked:
             lease = self._claim()
             if lease is None:
                 return
@@ -88,11 +89,11 @@ class Slot:
 
     def drain(self) -> None:
         """Finish the block in hand, return the rest, claim nothing more. Safe in a signal handler."""
-        self._draining.set()
+        self._draining.asked = True
 
     def leave(self) -> None:
         """Say goodbye; the process is about to end."""
-        self._draining.set()
+        self._draining.asked = True
         self._pulse.stop()
         try:
             with self._place.database.transaction() as session:
@@ -127,7 +128,7 @@ class Slot:
                 self._drop(outcome.obsolete)
             except Fenced as error:
                 bound.info("fenced", reason=str(error))
-                self._free(lease)
+                self._free(lease, hold.seconds)
             except VyazError as error:
                 bound.warning("failed", scope=type(error).__name__, reason=str(error))
                 self._report(lease, hold, error)
@@ -147,19 +148,24 @@ class Slot:
             log.warning("objects left in the store", reason=str(error), keys=len(keys))
 
     def _report(self, lease: Lease, hold: Hold, error: VyazError) -> None:
-        """Tell the ledger; if it cannot be told, the lease runs out and tells it."""
+        """Tell the ledger; if it cannot be told, the lease runs out and tells it.
+
+        Then breathe: a full disk fails every shard at once, and a slot that goes on claiming would cut a whole job into
+        blocks that all wait.
+        """
         try:
             with hold.quiet(), self._place.database.transaction() as session:
                 fail(session, lease, error, hold.seconds)
                 hold.over = True
         except (Fenced, Unavailable) as second:
             log.warning("could not report", reason=str(second))
+        self._draining.wait(FAULT_PAUSE if isinstance(error, EnvironmentFault | Unavailable) else ERROR_PAUSE)
 
-    def _free(self, lease: Lease) -> None:
+    def _free(self, lease: Lease, seconds: float) -> None:
         """A cancelled job's shard goes back at once; one that is lost is somebody else's already."""
         try:
             with self._place.database.transaction() as session:
-                fail(session, lease, EnvironmentFault("cancelled"), 0.0)
+                fail(session, lease, EnvironmentFault("cancelled"), seconds)
         except (Fenced, Unavailable):
             with self._place.database.transaction() as session:
                 slots.idle(session, self._pulse.slot_id)
@@ -196,7 +202,8 @@ class Slot:
 
 
 def _as_shard(error: Exception) -> VyazError:
-    return ShardError(f"{type(error).__name__}: {error}")
+    first = (str(error).splitlines() or [""])[0]
+    return ShardError(f"{type(error).__name__}: {first}")
 
 
 def _load(kind: JobKind, place: Workplace) -> Work:

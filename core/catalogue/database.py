@@ -10,13 +10,24 @@ from importlib import resources
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from core.errors import Unavailable
 
+# What the server's state is to blame for, not our statement: away, shutting down, out of space, read-only, timed out.
+# The driver's own classes too: COPY goes past SQLAlchemy.
+AWAY = (
+    OperationalError,
+    InterfaceError,
+    InternalError,
+    PoolTimeout,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.InternalError,
+)
 MAX_TRANSACTION = "30s"
 MAX_LOCK_WAIT = "5s"
 
@@ -43,7 +54,7 @@ class Database:
             else {"poolclass": NullPool}
         )
         self.engine = sa.create_engine(
-            sa.make_url(url).set(drivername="postgresql+psycopg"), connect_args=connect, **pool
+            sa.make_url(url).set(drivername="postgresql+psycopg"), connect_args=connect, hide_parameters=True, **pool
         )
 
     @contextlib.contextmanager
@@ -56,10 +67,10 @@ class Database:
         try:
             yield session
             session.commit()
-        except (OperationalError, PoolTimeout) as error:
+        except AWAY as error:
             raise Unavailable(f"the database is away: {_first_line(error)}") from error
         except DBAPIError as error:
-            if error.connection_invalidated or isinstance(error.orig, psycopg.errors.AdminShutdown):
+            if error.connection_invalidated:
                 raise Unavailable(f"the database went away: {_first_line(error)}") from error
             raise
         finally:

@@ -73,6 +73,8 @@ class Queue(Table):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(SmallInteger, unique=True)
+    served: Mapped[float] = mapped_column(server_default=text("0"))
+    """Highest virtual time served here, as of the last tick: where an owner starts when nobody else is active."""
     ticked_at: Mapped[datetime] = _created()
 
 
@@ -167,6 +169,7 @@ class Shard(Table):
         Index("ix_shard_open", "job_number", "start", postgresql_where=text("state <> ALL ('{done,split}')")),
         Index("ix_shard_job", "job_number"),
         Index("ix_shard_lease", "lease_until", postgresql_where=text("state = 'leased'")),
+        Index("ix_shard_slot", "slot_id", postgresql_where=text("state = 'leased'")),
         CheckConstraint("start <= stop", name="range_is_ordered"),
     )
 
@@ -178,11 +181,14 @@ class Shard(Table):
     closing: Mapped[bool] = mapped_column(server_default=text("false"))
     epoch: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    slot_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("worker.id", ondelete="SET NULL"), index=True)
+    slot_id: Mapped[uuid.UUID | None]
+    """No foreign key: forgetting a slot of last week must not rewrite all the shards it ever did."""
     mark: Mapped[int]
     """Where the holder said it stands, as an index; what lies below is worked but not yet kept."""
     estimate: Mapped[float] = mapped_column(server_default=text("0"))
     """Device-seconds charged at the claim, given back or corrected later."""
+    charged: Mapped[float] = mapped_column(server_default=text("0"))
+    """The estimate by the owner's weight of that moment; exactly this is given back."""
     lease_until: Mapped[datetime | None]
     not_before: Mapped[datetime] = _created()
     device_class: Mapped[str | None]

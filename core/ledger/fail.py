@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from core.catalogue.tables import Job, Shard, Worker
 from core.errors import EnvironmentFault, JobError, Unavailable, VyazError
-from core.ledger.finish import complete, give_back, settle
-from core.ledger.jobs import abandon_dependants, clock, record
+from core.ledger.finish import give_back, settle
+from core.ledger.jobs import abandon_dependants, clock, complete, record
 from core.ledger.kinds import kind_of
 from core.ledger.leases import Lease
 from core.ledger.states import UNFINISHED, JobState, ShardState, SlotState
@@ -64,7 +64,8 @@ def lose_slot(session: Session, slot_id: uuid.UUID, reason: str) -> None:
 
 def crash(session: Session, shard: Shard, reason: str) -> None:
     """Take a locked, leased shard away from a holder that died: halve it, return it, or quarantine a lone item."""
-    job = settle(session, shard.job_number, shard, 0.0)
+    # Nobody can say how long it ran; the estimate stays charged, or what crashes would always be first in line.
+    job = settle(session, shard.job_number, shard, shard.estimate)
     kind = kind_of(job.kind)
     record(session, job.number, "crashed", shard=shard, detail=reason)
     lone = shard.stop - shard.start <= 1 or not kind.splits

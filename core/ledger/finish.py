@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from core.catalogue.database import Database
 from core.catalogue.tables import Job, Owner, Queue, Shard, Worker
 from core.errors import Fenced, Unavailable
-from core.ledger.jobs import clock, record
+from core.ledger.jobs import clock, complete, record
 from core.ledger.kinds import kind_of
 from core.ledger.leases import Lease
-from core.ledger.states import UNFINISHED, JobState, ShardState, SlotState
+from core.ledger.states import ShardState, SlotState
 
 RATE_MEMORY = 0.5
 """Weight of the newest shard in the measured rate: a fleet's speed changes, its news counts most."""
@@ -106,23 +106,13 @@ def settle(session: Session, job_number: int, shard: Shard, seconds: float) -> J
     slot = session.get(Worker, shard.slot_id) if shard.slot_id else None
     if slot is not None:
         number = session.scalars(sa.select(Queue.number).where(Queue.name == slot.queue)).one()
-        owner.virtual_time = _moved(owner.virtual_time, number, (seconds - shard.estimate) / owner.weight)
+        owner.virtual_time = _moved(owner.virtual_time, number, seconds / owner.weight - shard.charged)
         job.virtual_time = _moved(job.virtual_time, number, seconds - shard.estimate)
-        if slot.shard_id == shard.id:
-            slot.shard_id = None
-            slot.state = SlotState.IDLE if slot.state == SlotState.BUSY else slot.state
+        _free(session, shard)
     job.device_seconds += seconds
-    shard.estimate = 0.0
+    shard.estimate = shard.charged = 0.0
     session.flush()
     return job
-
-
-def complete(session: Session, job: Job) -> None:
-    """Mark the job done if nothing is left; what is `failed` stays counted beside what is `done`."""
-    if JobState(job.state) in UNFINISHED and job.done + job.failed == job.total and job.closing in ("none", "done"):
-        job.state, job.finished_at = JobState.DONE, clock(session)
-        record(session, job.number, "done", detail=f"{job.done} done, {job.failed} failed")
-    session.flush()
 
 
 def _stop(lease: Lease, outcome: Outcome) -> int:
@@ -156,13 +146,21 @@ def _finished(session: Session, lease: Lease) -> bool:
     return session.scalar(sa.select(sa.exists().where(done))) or False
 
 
+def _free(session: Session, shard: Shard) -> None:
+    """The slot that held the shard holds nothing, unless it holds another by now."""
+    held = sa.update(Worker).where(Worker.id == shard.slot_id, Worker.shard_id == shard.id)
+    state = sa.case((Worker.state == SlotState.BUSY, SlotState.IDLE.value), else_=Worker.state)
+    session.execute(held.values(shard_id=None, state=state).execution_options(synchronize_session=False))
+
+
 def _quarantined(lease: Lease, failure: Failure) -> dict[str, Any]:
     at = {"start": failure.index, "stop": failure.index + 1, "mark": failure.index}
     return {"job_number": lease.job_number, "state": ShardState.QUARANTINED, "reason": failure.reason, **at}
 
 
 def _remainder(lease: Lease, start: int, stop: int) -> dict[str, Any]:
-    attempts = max(0, lease.attempts - 1)
+    # Where something was finished there is progress, and earlier losses no longer count.
+    attempts = 0 if start > lease.start else max(0, lease.attempts - 1)
     at = {"start": start, "stop": stop, "mark": start, "closing": lease.closing}
     return {"job_number": lease.job_number, "state": ShardState.RETURNED, "attempts": attempts, **at}
 

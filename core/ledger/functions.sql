@@ -1,6 +1,7 @@
 -- The server-side half of the ledger: what must be decided under locks, in one round trip.
--- Locks are taken owner, job, then shards with SKIP LOCKED; a finish goes shard, owner, job. A claim never waits for
--- a shard, so the two cannot deadlock. Time is clock_timestamp(), read after the locks are held.
+-- A claim locks owner, job, shard (SKIP LOCKED), slot; a finish locks shard, owner, job, slot. A claim never waits for a
+-- shard, so the two do not meet crosswise; whatever remains PostgreSQL breaks, and both are tried again.
+-- Time is clock_timestamp(), read after the locks are held.
 
 -- May this slot claim something of this job now? Cheap for the common case: a job with unclaimed items left.
 CREATE OR REPLACE FUNCTION vyaz_claimable(j job, slot worker) RETURNS boolean LANGUAGE sql STABLE AS $$
@@ -51,43 +52,48 @@ RETURNS TABLE (shard_id bigint, start bigint, stop bigint, epoch integer, attemp
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    slot worker; j job; o owner; q smallint; s shard;
+    slot worker; j job; o owner; q smallint; s shard; turn bigint;
     passed bigint[] := '{}';
 BEGIN
-    SELECT w.* INTO slot FROM worker w WHERE w.id = slot_id AND w.state <> 'gone' FOR NO KEY UPDATE;
+    SELECT w.* INTO slot FROM worker w WHERE w.id = slot_id AND w.state <> 'gone';
     IF NOT FOUND OR slot.state = 'draining' THEN RETURN; END IF;
     SELECT number INTO q FROM queue WHERE name = slot.queue;
     LOOP
         SELECT * INTO j FROM vyaz_turn(slot, passed);
         IF j.number IS NULL THEN RETURN; END IF;
+        turn := j.number;
         SELECT * INTO o FROM owner WHERE id = j.owner_id FOR NO KEY UPDATE;
-        SELECT * INTO j FROM job WHERE job.number = j.number FOR NO KEY UPDATE;
+        SELECT * INTO j FROM job WHERE job.number = turn FOR NO KEY UPDATE;
         IF j.number IS NOT NULL AND vyaz_claimable(j, slot) THEN
-            s := vyaz_lease(j, slot, lease, block, aim);
+            s := vyaz_lease(j, slot, lease, block, aim, o.weight);
             EXIT WHEN s.id IS NOT NULL;
         END IF;
         -- Another slot was quicker on this job; an unlocked one may have work.
-        passed := passed || j.number;
+        passed := passed || turn;
     END LOOP;
 
-    UPDATE owner SET virtual_time[q] = virtual_time[q] + s.estimate / weight, served[q] = j.virtual_time[q]
+    UPDATE owner SET virtual_time[q] = virtual_time[q] + s.charged, served[q] = j.virtual_time[q]
      WHERE id = o.id;
     UPDATE job SET virtual_time[q] = virtual_time[q] + s.estimate, state = 'running',
                    started_at = coalesce(started_at, clock_timestamp())
      WHERE number = j.number;
     UPDATE worker SET state = 'busy', shard_id = s.id, served = o.virtual_time[q], served_at = clock_timestamp(),
                       heartbeat_at = clock_timestamp()
-     WHERE id = slot.id;
+     WHERE id = slot.id AND state NOT IN ('gone', 'draining');
+    -- Marked gone or draining since we looked: a shard held by it would have to be taken back at once.
+    IF NOT FOUND THEN RAISE EXCEPTION USING MESSAGE = 'this slot may not claim any more', ERRCODE = 'object_in_use'; END IF;
     RETURN QUERY SELECT s.id, s.start, s.stop, s.epoch, s.attempts, s.closing,
                         j.id, j.number, j.owner_id, j.kind, j.spec, j.seed, j.total, j.after_id, j.model_version_id,
                         (vyaz_turn(slot, '{}')).number IS NOT NULL;
 END $$;
 
 -- Inside a claim, with owner and job locked: a returned shard first, then a new range, then the closing shard.
-CREATE OR REPLACE FUNCTION vyaz_lease(j job, slot worker, lease interval, block bigint, aim double precision)
+CREATE OR REPLACE FUNCTION vyaz_lease(
+    j job, slot worker, lease interval, block bigint, aim double precision, weight double precision)
 RETURNS shard LANGUAGE plpgsql AS $$
 DECLARE
-    s shard; size bigint; rate double precision := coalesce((j.seconds_per_item ->> slot.device_class)::float8, 0);
+    s shard; size bigint; guess double precision := 1;
+    rate double precision := coalesce((j.seconds_per_item ->> slot.device_class)::float8, 0);
 BEGIN
     SELECT * INTO s FROM shard
      WHERE shard.job_number = j.number AND state = 'returned' AND not_before <= clock_timestamp()
@@ -104,9 +110,10 @@ BEGIN
         UPDATE job SET closing = 'leased' WHERE number = j.number;
     END IF;
     IF s.id IS NULL THEN RETURN NULL; END IF;
+    IF rate > 0 THEN guess := least(rate * (s.stop - s.start), 60); END IF;
     UPDATE shard SET state = 'leased', epoch = shard.epoch + 1, attempts = shard.attempts + 1, slot_id = slot.id,
                      mark = shard.start, device_class = slot.device_class, lease_until = clock_timestamp() + lease,
-                     estimate = CASE WHEN rate > 0 THEN least(rate * (shard.stop - shard.start), 60) ELSE 1 END
+                     estimate = guess, charged = guess / weight
      WHERE id = s.id RETURNING * INTO s;
     RETURN s;
 END $$;

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.catalogue.tables import Event, Job, Owner, Queue, Shard, Worker
+from core.catalogue.tables import Event, Job, Owner, Shard
 from core.errors import Conflict, Invalid, NotFound
 from core.ledger.kinds import kind_of
 from core.ledger.states import ALLOWED, UNFINISHED, JobState, Priority, ShardState
@@ -58,6 +58,8 @@ def submit(session: Session, owner_id: uuid.UUID, submission: Submission) -> Job
             if earlier.body_digest != digest:
                 raise Invalid(f"Idempotency-Key {submission.idempotency_key!r} was used before with another body")
             return earlier
+    if submission.after_id is not None:
+        _check_earlier(locked(session, owner_id, submission.after_id))
     _enter_turn(session, owner)
     values = {
         "owner_id": owner_id,
@@ -87,14 +89,16 @@ def order(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID, verb:
 
     Raises `NotFound`, and `Conflict` when the job's state does not allow it.
     """
+    owner = _owner_of(session, job_id) if verb in ("resume", "retry") else None
     job = locked(session, owner_id, job_id)
     if JobState(job.state) not in ALLOWED[verb]:
         raise Conflict(f"cannot {verb} a job that is {job.state}")
+    if owner is not None:
+        _enter_turn(session, owner)
+        job.virtual_time = [max(own, v) for own, v in zip(job.virtual_time, owner.served, strict=True)]
     if verb == "retry":
         _reopen(session, job)
     elif verb == "resume":
-        owner = session.get_one(Owner, job.owner_id)
-        job.virtual_time = [max(own, v) for own, v in zip(job.virtual_time, owner.served, strict=True)]
         job.state = JobState.RUNNING if job.started_at else JobState.QUEUED
     else:
         job.state = {"pause": JobState.PAUSED, "cancel": JobState.CANCELLED}[verb]
@@ -156,6 +160,14 @@ def abandon_dependants(session: Session, job: Job, reason: str) -> None:
         abandon_dependants(session, dependant, reason)
 
 
+def complete(session: Session, job: Job) -> None:
+    """Mark the job done if nothing is left; what is `failed` stays counted beside what is `done`."""
+    if JobState(job.state) in UNFINISHED and job.done + job.failed == job.total and job.closing in ("none", "done"):
+        job.state, job.finished_at = JobState.DONE, clock(session)
+        record(session, job.number, "done", detail=f"{job.done} done, {job.failed} failed")
+    session.flush()
+
+
 def record(
     session: Session,
     job_number: int,
@@ -188,25 +200,47 @@ def _digest(body: dict[str, Any]) -> bytes:
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
+def _owner_of(session: Session, job_id: uuid.UUID) -> Owner | None:
+    """The job's owner, locked before the job as every claim does it; None if there is no such job."""
+    mine = sa.select(Owner).join(Job, Job.owner_id == Owner.id).where(Job.id == job_id)
+    locking = mine.with_for_update(of=Owner, key_share=True).execution_options(populate_existing=True)
+    return session.scalar(locking)
+
+
+def _check_earlier(earlier: Job) -> None:
+    """Raise `Conflict` for a job that will never be done: whoever waited for it would wait for ever."""
+    if earlier.state != JobState.DONE and JobState(earlier.state) not in UNFINISHED:
+        raise Conflict(f"the job it would wait for is {earlier.state}; retry {earlier.id} first")
+
+
+ENTER = sa.text("""
+    SELECT EXISTS (SELECT FROM job j WHERE j.owner_id = :owner AND q.name = ANY (j.queues)
+                      AND j.state IN ('queued', 'running')) AS active,
+           coalesce((SELECT min(o.virtual_time[q.number]) FROM job j JOIN owner o ON o.id = j.owner_id
+                      WHERE o.id <> :owner AND q.name = ANY (j.queues) AND j.state IN ('queued', 'running')),
+                    greatest(q.served, (SELECT max(w.served) FROM worker w WHERE w.queue = q.name))) AS v
+      FROM queue q ORDER BY q.number
+""")
+
+
 def _enter_turn(session: Session, owner: Owner) -> None:
-    """Whoever turns active starts at V, so that time away is not saved up as a claim on the whole fleet."""
-    active = session.scalar(
-        sa.select(sa.exists().where(Job.owner_id == owner.id, Job.state.in_([JobState.QUEUED, JobState.RUNNING])))
-    )
-    if active:
-        return
-    served = sa.select(Worker.served).where(Worker.queue == Queue.name, Worker.served_at.is_not(None))
-    last = served.order_by(Worker.served_at.desc()).limit(1).scalar_subquery()
-    now = session.scalars(sa.select(sa.func.coalesce(last, 0.0)).select_from(Queue).order_by(Queue.number)).all()
-    owner.virtual_time = [max(own, v) for own, v in zip(owner.virtual_time, now, strict=True)]
+    """Whoever turns active on a queue starts at V, so that time away is not saved up as a claim on the whole fleet.
+
+    V is the least virtual time of the other owners active there: exactly as far as the one who would be served next.
+    With nobody active it is the highest that was ever served.
+    """
+    turns = zip(owner.virtual_time, session.execute(ENTER, {"owner": owner.id}), strict=True)
+    owner.virtual_time = [own if row.active else max(own, row.v) for own, row in turns]
     session.flush()
 
 
 def _reopen(session: Session, job: Job) -> None:
     """Put quarantined items back to work, and whatever a cancelled or failed job left."""
     earlier = session.get(Job, job.after_id) if job.after_id else None
-    if earlier is not None and earlier.state != JobState.DONE and JobState(earlier.state) not in UNFINISHED:
-        raise Conflict(f"the job it waits for is {earlier.state}; retry {earlier.id} first")
+    if earlier is not None:
+        _check_earlier(earlier)
+    if job.state == JobState.DONE and kind_of(job.kind).closing:
+        raise Conflict(f"a {job.kind} job that is done has been closed; submit it again")
     quarantined = sa.and_(Shard.job_number == job.number, Shard.state == ShardState.QUARANTINED)
     items = (
         session.scalar(sa.select(sa.func.coalesce(sa.func.sum(Shard.stop - Shard.start), 0)).where(quarantined)) or 0
@@ -215,9 +249,11 @@ def _reopen(session: Session, job: Job) -> None:
         raise Conflict("nothing of this job failed, so there is nothing to retry")
     session.execute(
         sa.update(Shard)
-        .where(quarantined)
+        .where(Shard.job_number == job.number, Shard.state.in_([ShardState.QUARANTINED, ShardState.RETURNED]))
         .values(state=ShardState.RETURNED, attempts=0, not_before=sa.func.clock_timestamp())
     )
     job.failed -= int(items)
     job.closing = "due" if kind_of(job.kind).closing else "none"
     job.state, job.reason, job.finished_at = JobState.RUNNING, None, None
+    # A finish may have won against the order that ended the job.
+    complete(session, job)

@@ -27,7 +27,7 @@ class Ringer:
         """Have every named queue hold a ring soon. Call it after the commit that made work claimable."""
         with self._condition:
             self._wanted.update(queues)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
                 self._thread.start()
             self._condition.notify()

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.catalogue.tables import Fire, Job, Schedule
-from core.errors import VyazError
+from core.errors import Invalid, VyazError
 from core.ledger.jobs import clock
 from core.ledger.tick import next_due
 
@@ -40,8 +40,14 @@ def fire_due(session: Session, submit: Submit) -> Fired | None:
     schedule = session.scalar(due)
     if schedule is None:
         return None
-    due_at = _latest_missed(schedule, now)
-    schedule.next_due_at = next_due(schedule.cron, schedule.timezone, now)
+    try:
+        due_at = _latest_missed(schedule, now)
+        schedule.next_due_at = next_due(schedule.cron, schedule.timezone, now)
+    except Invalid as error:
+        # A rule that this host cannot read must not keep all others from firing.
+        schedule.paused = True
+        session.flush()
+        return Fired(schedule.name, schedule.next_due_at, None, f"paused: {error}")
     session.flush()
     return fire(session, schedule, due_at, submit)
 

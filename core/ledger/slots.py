@@ -4,14 +4,19 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.catalogue.tables import Shard, Worker
+from core.errors import VyazError
 from core.ledger.fail import crash, lose_slot
 from core.ledger.states import ShardState, SlotState
+
+log = structlog.get_logger(__name__)
 
 LIVE = timedelta(seconds=15)
 """A slot that has not beaten for so long is not counted as live."""
@@ -64,13 +69,13 @@ def leave(session: Session, slot_id: uuid.UUID) -> None:
     lose_slot(session, slot_id, "the slot left")
 
 
-def lose_dead(session: Session, host: str, is_alive: Callable[[int], bool]) -> list[Worker]:
-    """Lose every slot of this host whose process is dead; returns their rows. Only that host can tell."""
-    mine = session.scalars(sa.select(Worker).where(Worker.host == host, Worker.state != SlotState.GONE)).all()
+def lose_dead(session: Session, machine: str, is_alive: Callable[[int], bool]) -> list[Worker]:
+    """Lose every slot of this machine whose process is dead; returns their rows. Only that machine can tell."""
+    mine = session.scalars(
+        sa.select(Worker).where(Worker.node.startswith(f"{machine}:", autoescape=True), Worker.state != SlotState.GONE)
+    ).all()
     dead = [slot for slot in mine if not is_alive(slot.pid)]
-    for slot in dead:
-        lose_slot(session, slot.id, "its process died")
-    return dead
+    return [slot for slot in dead if _in_part(session, partial(lose_slot, session, slot.id, "its process died"))]
 
 
 def reap(session: Session) -> int:
@@ -78,7 +83,7 @@ def reap(session: Session) -> int:
     expired = sa.select(Shard).where(Shard.state == ShardState.LEASED, Shard.lease_until < sa.func.clock_timestamp())
     taken = session.scalars(expired.with_for_update(skip_locked=True, key_share=True)).all()
     for shard in taken:
-        crash(session, shard, "its slot fell silent")
+        _in_part(session, partial(crash, session, shard, "its slot fell silent"))
     silent = sa.update(Worker).where(
         Worker.state != SlotState.GONE, Worker.heartbeat_at < sa.func.clock_timestamp() - LIVE
     )
@@ -88,6 +93,17 @@ def reap(session: Session) -> int:
     )
     session.execute(old.execution_options(synchronize_session=False))
     return len(taken)
+
+
+def _in_part(session: Session, change: Callable[[], None]) -> bool:
+    """Make one change of several; one that cannot be made (a kind that this version does not know) stops no other."""
+    try:
+        with session.begin_nested():
+            change()
+    except VyazError as error:
+        log.error("a lost shard is left to another version", reason=str(error))
+        return False
+    return True
 
 
 def extend_all(session: Session, seconds: float) -> None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from croniter import CroniterBadDateError, croniter
 from sqlalchemy.orm import Session
 
-from core.catalogue.tables import Queue
+from core.catalogue.tables import Queue, Worker
 from core.errors import Invalid
 from core.ledger.slots import extend_all, reap
 from core.settings import Settings
@@ -34,8 +34,11 @@ def sweep(session: Session, settings: Settings) -> list[str]:
         return []
     now = sa.func.clock_timestamp()
     gap = session.scalar(sa.select(sa.func.extract("epoch", now - sa.func.min(Queue.ticked_at))))
-    session.execute(sa.update(Queue).values(ticked_at=now).execution_options(synchronize_session=False))
-    if gap is not None and float(gap) > settings.lease_seconds:
+    served = sa.select(sa.func.max(Worker.served)).where(Worker.queue == Queue.name).scalar_subquery()
+    ticked = sa.update(Queue).values(ticked_at=now, served=sa.func.greatest(Queue.served, served))
+    session.execute(ticked.execution_options(synchronize_session=False))
+    # A lease may be one beat old when the gap begins, and the first beat after it another one late.
+    if gap is not None and float(gap) > settings.lease_seconds - 2 * settings.heartbeat_seconds:
         extend_all(session, settings.lease_seconds)
     reap(session)
     return list(session.scalars(WAITING))

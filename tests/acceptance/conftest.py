@@ -1,5 +1,6 @@
 """A whole Vyaz as its users run it: `vyaz up` as a process, with a small model trained through its own queue."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -97,6 +98,17 @@ def stop(instance: Instance) -> int:
             os.killpg(instance.process.pid, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def running(data: Path, workers: int, **settings: object) -> Iterator[Instance]:
+    """An instance that is stopped in any case, and must have stopped well."""
+    instance = start(data, workers, **settings)
+    try:
+        yield instance
+    finally:
+        status = stop(instance)
+    assert status == 0
+
+
 def wait_until(happened: Callable[[], bool], what: str, seconds: float = 60) -> None:
     """Fail unless it happens in time."""
     deadline = time.monotonic() + seconds
@@ -113,27 +125,22 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fonts.mkdir()
     for name in FONTS:
         shutil.copy(str(resources.files("font_source_serif_pro") / "files" / f"SourceSerifPro-{name}.otf"), fonts)
-    instance = start(data, workers=1)
-    try:
+    with running(data, workers=1) as instance:
         instance.client.datasets.add("few", path=str(fonts))
         job = instance.client.jobs.train("few", family="mlp", name="letters", minutes=0.25).wait(timeout=240)
         assert job.state == "done"
-    finally:
-        assert stop(instance) == 0
     return data
 
 
 @pytest.fixture
 def pair(trained: Path) -> Iterator[Instance]:
     """An instance with two workers."""
-    instance = start(trained, workers=2)
-    yield instance
-    assert stop(instance) == 0
+    with running(trained, workers=2) as instance:
+        yield instance
 
 
 @pytest.fixture
 def alone(trained: Path) -> Iterator[Instance]:
     """An instance with one worker."""
-    instance = start(trained, workers=1)
-    yield instance
-    assert stop(instance) == 0
+    with running(trained, workers=1) as instance:
+        yield instance

@@ -55,18 +55,22 @@ class Dataset:
             same = _same(session, lease, fingerprint)
         if same is not None:
             return Outcome(lease.stop, hold.seconds, total=1), lambda _: _answer(same, changed=False)
-        self._place.blobs.put(_list_key(lease), _encode(found))
+        # Named by shard and epoch, like all that is written outside the fence; whoever commits says which is true.
+        key = f"datasets/jobs/{lease.job_id}/sources.{lease.shard_id}.{lease.epoch}.json"
+        self._place.blobs.put(key, _encode(found))
         outcome, _ = self._read(lease, hold, found)
-        result = {"fingerprint": fingerprint}
+        result = {"fingerprint": fingerprint, "sources": key}
         return Outcome(outcome.upto, hold.seconds, total=len(found)), lambda _: result
 
     def _read(self, lease: Lease, hold: Hold, found: list[Source]) -> tuple[Outcome, Keep]:
         upto = lease.start
         for part in fonts.parse_all(found[lease.start : lease.stop], visible_cores()):
-            self._place.blobs.put(_part_key(lease.job_id, upto, lease.epoch), part)
+            self._place.blobs.put(_part_key(lease.job_id, upto, lease.shard_id, lease.epoch), part)
             upto += 1
             if not hold.reached(upto):
                 break
+        if upto == lease.start:
+            raise JobError(f"the list of files ends before file {lease.start}")
         return Outcome(upto, hold.seconds), lambda _: {}
 
     def _close(self, lease: Lease, hold: Hold) -> tuple[Outcome, Keep]:
@@ -84,7 +88,7 @@ class Dataset:
         def keep(session: Session) -> dict[str, Any]:
             return _record(session, lease, key, merged, report)
 
-        return Outcome(lease.stop, hold.seconds, obsolete=[*keys, _list_key(lease)]), keep
+        return Outcome(lease.stop, hold.seconds, obsolete=[*keys, result["sources"]]), keep
 
     def _parts(self, keys: list[str], hold: Hold) -> Iterator[bytes]:
         for key in keys:
@@ -92,7 +96,9 @@ class Dataset:
             yield self._place.blobs.get(key)
 
     def _listed(self, lease: Lease) -> list[Source]:
-        rows = json.loads(self._place.blobs.get(_list_key(lease)))
+        with self._place.database.transaction() as session:
+            result = session.scalars(sa.select(Job.result).where(Job.number == lease.job_number)).one()
+        rows = json.loads(self._place.blobs.get(result["sources"]))
         return [Source(row["name"], Path(row["path"]), row["sha256"], row["licence"]) for row in rows]
 
 
@@ -131,15 +137,15 @@ def _answer(version: DatasetVersion, *, changed: bool) -> dict[str, Any]:
 def _part_keys(session: Session, lease: Lease) -> list[str]:
     done = sa.select(Shard).where(Shard.job_number == lease.job_number, Shard.state == ShardState.DONE, ~Shard.closing)
     shards = session.scalars(done.order_by(Shard.start))
-    return [_part_key(lease.job_id, index, shard.epoch) for shard in shards for index in range(shard.start, shard.stop)]
+    return [
+        _part_key(lease.job_id, index, shard.id, shard.epoch)
+        for shard in shards
+        for index in range(shard.start, shard.stop)
+    ]
 
 
-def _list_key(lease: Lease) -> str:
-    return f"datasets/jobs/{lease.job_id}/sources.json"
-
-
-def _part_key(job_id: uuid.UUID, index: int, epoch: int) -> str:
-    return f"datasets/jobs/{job_id}/{index:06d}.{epoch}.npz"
+def _part_key(job_id: uuid.UUID, index: int, shard_id: int, epoch: int) -> str:
+    return f"datasets/jobs/{job_id}/{index:06d}.{shard_id}.{epoch}.npz"
 
 
 def _encode(found: list[Source]) -> bytes:
