@@ -29,7 +29,8 @@ CREATE OR REPLACE FUNCTION vyaz_turn(slot worker, passed bigint[]) RETURNS job L
 $$;
 
 -- How many items the next new shard gets: one block until the rate is known, then `aim` seconds of work, never more
--- than half of this slot's fair part of what remains, always whole blocks.
+-- than 1 / (2n - 1) of what remains with n live slots, always whole blocks. So the last shards of a job that many work
+-- on are small and end together, and a lone slot is not stopped again and again for nobody's sake.
 CREATE OR REPLACE FUNCTION vyaz_shard_size(j job, slot worker, block bigint, aim double precision)
 RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT CASE
@@ -37,8 +38,8 @@ RETURNS bigint LANGUAGE sql STABLE AS $$
         WHEN j.seconds_per_item ->> slot.device_class IS NULL THEN block
         ELSE block * greatest(1, least(
             floor(aim / greatest((j.seconds_per_item ->> slot.device_class)::float8, 1e-9) / block),
-            ceil((j.total - j.next_index) / (2.0 * block * (
-                SELECT greatest(count(*), 1) FROM worker w
+            ceil((j.total - j.next_index) / (1.0 * block * (
+                SELECT greatest(2 * count(*) - 1, 1) FROM worker w
                  WHERE w.queue = slot.queue AND w.state <> 'gone' AND w.heartbeat_at > clock_timestamp() - interval '15 s')))
             ))::bigint
     END

@@ -3,6 +3,8 @@
 import threading
 from collections import Counter
 
+import pytest
+
 from core.ledger.leases import BLOCK
 from core.ledger.states import JobState, Priority
 from tests.core.ledger.conftest import Ledger
@@ -32,15 +34,16 @@ def test_first_shard_is_one_block_and_later_ones_follow_the_measured_rate(ledger
     assert second.stop - second.start == int(ledger.settings.shard_seconds / 0.02 / BLOCK) * BLOCK
 
 
-def test_a_shard_never_takes_more_than_half_its_slots_part_of_what_remains(ledger: Ledger) -> None:
-    ledger.submit(ledger.owner(), total=BLOCK * 81)
-    slot, *_ = [ledger.slot() for _ in range(4)]
+@pytest.mark.parametrize(("slots", "blocks"), [(1, 84), (2, 28), (4, 12)])
+def test_a_shard_leaves_work_for_the_other_slots(ledger: Ledger, slots: int, blocks: int) -> None:
+    ledger.submit(ledger.owner(), total=BLOCK * 85)
+    slot, *_ = [ledger.slot() for _ in range(slots)]
     first = ledger.held(slot)
     ledger.finish(first, seconds=0.000_1)
 
     second = ledger.held(slot)
 
-    assert second.stop - second.start == BLOCK * 10
+    assert second.stop - second.start == BLOCK * blocks
 
 
 def test_many_slots_at_once_finish_each_item_exactly_once(ledger: Ledger) -> None:
