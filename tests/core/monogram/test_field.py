@@ -125,3 +125,30 @@ def test_empty_and_full_fields_have_no_specks() -> None:
         plain = torch.full((1, 1, 28, 28), value)
 
         assert torch.equal(field.drop_specks(plain, 4), plain)
+
+
+def test_a_fine_field_is_drawn_finer_through_its_own_values() -> None:
+    cells = (torch.arange(128) + 0.5) / 128
+    ramp = (cells[None, :] - 0.5).expand(1, 1, 128, 128) * 0.1
+    fine = field.resolve(ramp)
+    truth = ((torch.arange(256) + 0.5) / 256 - 0.5) * 0.1
+    assert fine.shape == (1, 1, 256, 256)
+    assert torch.allclose(fine[0, 0, :, 4:-4], truth[4:-4].expand(256, -1), atol=1e-6)
+
+
+def test_a_corner_of_a_fine_field_stays_sharper_than_the_spline_leaves_it() -> None:
+    cells = (torch.arange(128) + 0.5) / 128
+    corner = torch.minimum(cells[:, None] - 0.3, cells[None, :] - 0.3).view(1, 1, 128, 128)
+    points = (torch.arange(256) + 0.5) / 256
+    truth = torch.minimum(points[:, None] - 0.3, points[None, :] - 0.3)
+    zone = slice(64, 90)
+    kept, smoothed = (
+        float((fine[0, 0, zone, zone] - truth[zone, zone]).abs().max())
+        for fine in (field.resolve(corner), field.refine(corner, 2))
+    )
+    assert kept < 0.7 * smoothed
+
+
+def test_a_coarse_field_is_smoothed_four_times_as_fine() -> None:
+    rough = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(field.resolve(rough), field.refine(rough, 4))
