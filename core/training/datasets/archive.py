@@ -15,7 +15,10 @@ from core.errors import JobError
 
 SIZE: Final = 128
 CLAMP: Final = 1 / 16  # Of the canvas. int8 value 127 is this far inside, -127 this far outside.
-FORMAT: Final = 1
+FORMAT: Final = 2
+_READABLE: Final = (1, FORMAT)  # 1 does not tell display faces
+# The least share of the draws that goes to display faces.
+DISPLAY_SHARE: Final = 0.2
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -29,9 +32,13 @@ class Report:
     glyphs: int = 0
     families: int = 0
     clusters: int = 0
-    # (source, reason) for files left out; (style, style it repeats) for styles left out.
+    display: int = 0  # styles that are display faces
+    # (source, reason) for files left out; (style, reason) and (style, style it repeats) for styles left out.
     dropped: tuple[tuple[str, str], ...] = ()
+    unfit: tuple[tuple[str, str], ...] = ()
     repeated: tuple[tuple[str, str], ...] = ()
+    # Styles left out of families that have many, by family.
+    thinned: dict[str, int] = field(default_factory=dict)
     # Letters left out of styles that were kept, by reason; styles whose thinnest stroke was raised.
     masked: dict[str, int] = field(default_factory=dict)
     raised: int = 0
@@ -42,7 +49,7 @@ class Report:
 class Dataset:
     """One dataset version in memory. N glyphs in S styles; a letter that a style lacks has no row."""
 
-    fields: NDArray[np.int8]  # [N, 128, 128], CLAMP / 127 of the canvas a step, positive inside
+    fields: NDArray[np.int8]  # [N, H, H] (128; 28 for emnist), CLAMP / 127 of the canvas a step, positive inside
     labels: NDArray[np.int64]  # [N] positions in LETTERS
     styles: NDArray[np.int64]  # [N] places in style_names
     clusters: NDArray[np.int64]  # [S] cluster of each style: the unit of every split and of drawing
@@ -53,6 +60,25 @@ class Dataset:
     licences: tuple[str, ...]  # [S]
     report: Report
     sha256: str = ""
+    display: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))  # [S]; none given: none is
+
+    def __post_init__(self) -> None:
+        if not len(self.display):
+            object.__setattr__(self, "display", np.zeros(len(self.style_names), dtype=np.bool_))
+
+    def weigh(self) -> NDArray[np.float64]:
+        """Return how often each style [S] should be drawn, the sum being 1.
+
+        A cluster's share grows with the root of its styles, and display faces get at least `DISPLAY_SHARE`.
+        """
+        _, place, sizes = np.unique(self.clusters, return_inverse=True, return_counts=True)
+        weights = sizes[place] ** -0.5
+        weights /= weights.sum()
+        share = weights[self.display].sum()
+        if 0 < share < DISPLAY_SHARE:
+            weights[self.display] *= DISPLAY_SHARE / share
+            weights[~self.display] *= (1 - DISPLAY_SHARE) / (1 - share)
+        return np.asarray(weights, dtype=np.float64)
 
     def pack(self) -> bytes:
         """Return the npz bytes: the same content gives the same bytes."""
@@ -72,6 +98,7 @@ class Dataset:
                 "strokes": self.strokes,
                 "advances": self.advances,
                 "bearings": self.bearings,
+                "display": self.display,
                 "meta": text(meta),
             }
         )
@@ -82,7 +109,7 @@ class Dataset:
         try:
             arrays = unpack(data)
             meta = json.loads(arrays["meta"].tobytes())
-            if meta["format"] != FORMAT or not LETTERS.startswith(meta["letters"]):
+            if meta["format"] not in _READABLE or not LETTERS.startswith(meta["letters"]):
                 raise JobError("the dataset was made by another version of Vyaz; make it again")
             report: dict[str, Any] = {
                 name: tuple(map(tuple, value)) if isinstance(value, list) else value
@@ -100,6 +127,7 @@ class Dataset:
                 licences=tuple(meta["licences"]),
                 report=Report(**report),
                 sha256=sha256(data).hexdigest(),
+                display=arrays.get("display", np.zeros(0, dtype=np.bool_)),
             )
         except (BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError) as error:
             raise JobError(f"the dataset cannot be read: {error!r}") from error
@@ -116,13 +144,13 @@ def pack(arrays: Arrays, level: int = 6) -> bytes:
     out = BytesIO()
     with ZipFile(out, "w", ZIP_DEFLATED, compresslevel=level) as archive:
         for name, array in sorted(arrays.items()):
-            member = BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
             entry = ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type = ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             entry.create_system = 3
-            archive.writestr(entry, member.getbuffer())
+            # Straight into the archive: fields are gigabytes.
+            with archive.open(entry, "w", force_zip64=array.nbytes >= 1 << 31) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
     return out.getvalue()
 
 

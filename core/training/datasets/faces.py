@@ -4,6 +4,7 @@ Runs in the parser child; nothing here trusts a length, a count or a name of the
 cannot be used; whatever fontTools raises on a broken table is left to end the child.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,11 +101,13 @@ def family(font: TTFont) -> str:
 
 
 def licence_texts(font: TTFont) -> tuple[str, ...]:
-    """Return what the name table says about the licence: description and URL, where given."""
+    """Return what the name table says about the licence, where given: description, URL and copyright notice."""
     if "name" not in font:
         return ()
-    texts = (font["name"].getDebugName(entry) for entry in (13, 14))
-    return tuple(text for text in texts if text)
+    description, address, notice = (font["name"].getDebugName(entry) or "" for entry in (13, 14, 0))
+    # "All rights reserved" stands in the notices of open fonts too: a formula, not a licence.
+    notice = re.sub(r"all rights reserved", "", notice, flags=re.IGNORECASE)
+    return tuple(text for text in (description, address, notice) if text)
 
 
 def instances(font: TTFont) -> Iterator[Instance]:

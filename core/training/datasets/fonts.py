@@ -4,7 +4,6 @@ A file is one item of a `dataset` job: `sources` lists them, `parse` reads one i
 the closing shard, joins the parts. A broken file is a part with a reason instead of glyphs; it never stops the others.
 """
 
-import json
 import subprocess
 import sys
 from collections import Counter
@@ -15,19 +14,20 @@ from hashlib import sha256
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.errors import EnvironmentFault, Invalid, JobError
 from core.training.config import DatasetConfig
-from core.training.datasets import archive, clusters, licences
+from core.training.datasets import archive, licences
+from core.training.datasets.selection import Selection, select
+from core.training.datasets.styles import Parts
 
 SUFFIXES: Final = frozenset({".ttf", ".otf", ".woff", ".woff2"})
 GROUPS: Final = ("fonts_ttf", "fonts_otf", "fonts_woff2", "justmytype.packs")
 MAX_SOURCES: Final = 20_000
-MAX_GLYPHS: Final = 120_000
+MAX_GLYPHS: Final = 250_000
 PARSE_SECONDS: Final = 120.0
 
 # The parent of the package `core`: where the child finds it, installed or not.
@@ -114,103 +114,60 @@ class Merged:
 
 def merge(parts: Iterable[bytes]) -> Merged:
     """Join parts, in the order of their sources, into one dataset version; raise `JobError` if no letter is left."""
-    styles: list[_Style] = []
-    dropped: list[tuple[str, str]] = []
-    for part in parts:
-        arrays = archive.unpack(part)
-        meta = json.loads(arrays["meta"].tobytes())
-        if "dropped" in meta:
-            dropped.append((str(meta["source"]), str(meta["dropped"])))
-        else:
-            styles += _styles(meta, arrays)
-    if not styles:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped[:3])
-        raise JobError(f"none of {len(dropped)} font files can be used ({reasons})")
-    near = clusters.nearness([(style.labels, style.arrays["fields"]) for style in styles])
-    first = clusters.repeats(near)
-    unique = [number for number, other in enumerate(first) if other == number]
-    kept = [styles[number] for number in unique]
-    if sum(len(style.labels) for style in kept) > MAX_GLYPHS:
-        raise JobError(f"more than {MAX_GLYPHS} letters in one dataset; take fewer fonts")
-    groups = clusters.group(near[np.ix_(unique, unique)], [style.family for style in kept])
-    repeated = [
-        (style.title, styles[other].title)
-        for style, other in zip(styles, first, strict=True)
-        if style is not styles[other]
-    ]
-    data = _assemble(kept, groups, dropped, repeated)
-    packed = data.pack()
-    return Merged(packed, sha256(packed).hexdigest(), data.report)
+    read = Parts(parts)
+    if not read.styles:
+        raise JobError(f"none of {len(read.dropped)} font files can be used ({_quote(read.dropped)})")
+    selection = select(read.styles)
+    if not selection.styles:
+        raise JobError(f"none of {len(read.styles)} styles can be used ({_quote(selection.unfit)})")
+    if (count := sum(len(style.labels) for style in selection.styles)) > MAX_GLYPHS:
+        raise JobError(f"{count} letters in one dataset; at most {MAX_GLYPHS} are allowed; take fewer fonts")
+    dataset = _assemble(read, selection)
+    packed = dataset.pack()
+    return Merged(packed, sha256(packed).hexdigest(), dataset.report)
 
 
-@dataclass(frozen=True)
-class _Style:
-    source: str
-    family: str
-    name: str
-    licence: str
-    stroke: float
-    raised: bool
-    masked: dict[str, str]
-    arrays: archive.Arrays
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        return self.arrays["labels"]
-
-    @property
-    def title(self) -> str:
-        return f"{self.source}: {self.name}"
+def _quote(reasons: Sequence[tuple[str, str]]) -> str:
+    return "; ".join(f"{name}: {reason}" for name, reason in reasons[:3])
 
 
-def _styles(meta: Any, arrays: archive.Arrays) -> Iterator[_Style]:
-    for number, style in enumerate(meta["styles"]):
-        rows = arrays["styles"] == number
-        yield _Style(
-            source=meta["source"],
-            family=meta["family"],
-            name=f"{meta['family']} {style['name']}",
-            licence=meta["licence"],
-            stroke=style["stroke"],
-            raised=style["raised"],
-            masked=style["masked"],
-            arrays={name: array[rows] for name, array in arrays.items() if name != "meta"},
-        )
+def _assemble(parts: Parts, selection: Selection) -> archive.Dataset:
+    styles = selection.styles
+    fields, advances, bearings = parts.gather(styles)
+    return archive.Dataset(
+        fields=fields,
+        labels=np.concatenate([style.labels for style in styles]),
+        styles=np.repeat(np.arange(len(styles)), [len(style.labels) for style in styles]),
+        clusters=selection.clusters,
+        strokes=np.array([style.stroke for style in styles], dtype=np.float32),
+        advances=advances,
+        bearings=bearings,
+        style_names=tuple(style.name for style in styles),
+        licences=tuple(style.licence for style in styles),
+        display=selection.display,
+        report=_report(parts, selection),
+    )
 
 
-def _assemble(
-    styles: list[_Style],
-    groups: NDArray[np.int64],
-    dropped: list[tuple[str, str]],
-    repeated: list[tuple[str, str]],
-) -> archive.Dataset:
-    rows = {name: np.concatenate([style.arrays[name] for style in styles]) for name in styles[0].arrays}
+def _report(parts: Parts, selection: Selection) -> archive.Report:
+    styles = selection.styles
     masked: Counter[str] = Counter()
     for style in styles:
         masked.update({reason: len(letters) for reason, letters in style.masked.items()})
-    report = archive.Report(
+    return archive.Report(
         sources=len({style.source for style in styles}),
         styles=len(styles),
-        glyphs=len(rows["labels"]),
+        glyphs=sum(len(style.labels) for style in styles),
         families=len({style.family for style in styles}),
-        clusters=int(groups.max()) + 1,
-        dropped=tuple(dropped),
-        repeated=tuple(repeated),
+        clusters=len(np.unique(selection.clusters)),
+        display=int(selection.display.sum()),
+        dropped=tuple(parts.dropped),
+        unfit=tuple(selection.unfit),
+        repeated=tuple(selection.repeated),
+        thinned=selection.thinned,
         masked=dict(sorted(masked.items())),
         raised=sum(style.raised for style in styles),
         licences=dict(sorted(Counter(style.licence for style in styles).items())),
-    )
-    return archive.Dataset(
-        fields=rows["fields"],
-        labels=rows["labels"].astype(np.int64),
-        styles=np.repeat(np.arange(len(styles)), [len(style.labels) for style in styles]),
-        clusters=groups,
-        strokes=np.array([style.stroke for style in styles], dtype=np.float32),
-        advances=rows["advances"],
-        bearings=rows["bearings"],
-        style_names=tuple(style.name for style in styles),
-        licences=tuple(style.licence for style in styles),
-        report=report,
     )
 
 

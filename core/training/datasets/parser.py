@@ -81,8 +81,8 @@ def thinnest_stroke(fields: Floats) -> float:
     return float(np.quantile(found, 0.1)) if len(found) else CAP_HEIGHT
 
 
-def _limit() -> None:
-    """Give up what a parser does not need. What a platform cannot limit (memory on macOS) is left."""
+def limit_process() -> None:
+    """Give up what reading one file does not need. What a platform cannot limit (memory on macOS) is left."""
     limits = {
         resource.RLIMIT_CPU: CPU_SECONDS,
         resource.RLIMIT_AS: MEMORY_BYTES,
@@ -100,7 +100,7 @@ def _limit() -> None:
 
 def main(arguments: list[str]) -> int:
     """Read a font from stdin and write its part to stdout."""
-    _limit()
+    limit_process()
     name, neighbour = (*arguments, None)[:2]
     try:
         arrays = read(sys.stdin.buffer.read(faces.MAX_BYTES + 1), str(name), neighbour)
