@@ -18,12 +18,32 @@ class Family(StrEnum):
     """Model families; implemented in `core/networks/`."""
 
     MLP = "mlp"
+    STYLE = "style"
+    JUDGE = "judge"
+
+
+class Attribute(StrEnum):
+    """What a style may be made more or less of; directions that a family fits to measured letters."""
+
+    WEIGHT = "weight"
+    WIDTH = "width"
+    SLANT = "slant"
+    CONTRAST = "contrast"
+    SERIF = "serif"
 
 
 class DatasetKind(StrEnum):
     """Where letters to train on come from; implemented in `core/training/datasets/`."""
 
     FONTS = "fonts"
+    EMNIST = "emnist"
+
+
+class EmnistSplit(StrEnum):
+    """The parts of EMNIST that hold capitals; read in `core/training/datasets/emnist.py`."""
+
+    LETTERS = "letters"
+    BALANCED = "balanced"
 
 
 class Optimiser(StrEnum):
@@ -41,6 +61,9 @@ class Loss(StrEnum):
     """Adversarial losses by name; implemented in `core/training/losses.py`."""
 
     BCE = "bce"
+    LSGAN = "lsgan"
+    WGAN_GP = "wgan-gp"
+    RELATIVISTIC = "relativistic"
 
 
 class Arity(NamedTuple):

@@ -9,13 +9,14 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from core.catalogue.tables import Dataset, DatasetVersion
 from core.errors import Conflict, Invalid, NotFound
-from core.registry import DatasetKind
+from core.registry import DatasetKind, EmnistSplit
 
 BUILTIN = "fonts"
+EMNIST = "emnist"
 NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 MAX_PATH = 4096
 KNOWN_SHOWN = 10
@@ -30,30 +31,36 @@ class DatasetView:
 
 
 def ensure_builtin(session: Session) -> None:
-    """Have the dataset `fonts`: the font packages installed where the workers run. It is everybody's."""
-    row: dict[str, Any] = {"owner_id": None, "name": BUILTIN, "kind": DatasetKind.FONTS.value, "config": {}}
-    session.execute(insert(Dataset).on_conflict_do_nothing(), [row])
+    """Have what is everybody's: `fonts`, the font packages installed where workers run, and `emnist`, downloaded."""
+    kinds = {BUILTIN: DatasetKind.FONTS, EMNIST: DatasetKind.EMNIST}
+    rows: list[dict[str, Any]] = [
+        {"owner_id": None, "name": name, "kind": kind.value, "config": {}} for name, kind in kinds.items()
+    ]
+    session.execute(insert(Dataset).on_conflict_do_nothing(), rows)
 
 
-def create(session: Session, owner_id: uuid.UUID, name: str, kind: str, path: str | None) -> tuple[Dataset, bool]:
+def create(
+    session: Session, owner_id: uuid.UUID, name: str, kind: str, path: str | None, split: str | None = None
+) -> tuple[Dataset, bool]:
     """Register a source; the same one again is found, not made: the second value says which.
 
-    Nothing is read here: the path is on the workers' machine. Raises `Invalid`, and `Conflict` for a name that is
-    taken by another source.
+    Nothing is read here: the path is on the workers' machine. An own `emnist`, from a folder, takes the place of the
+    built-in one. Raises `Invalid`, and `Conflict` for a name that is taken by another source.
     """
     if not re.fullmatch(NAME, name):
         raise Invalid(f"{name[:80]!r} is no name for a dataset; use a-z, 0-9 and . _ -, at most 63", "/name")
     if kind not in list(DatasetKind):
         raise Invalid(f"there is no dataset kind {kind!r}; the kinds are: {', '.join(DatasetKind)}", "/kind")
+    config = _config(path) | _split(kind, split)
     ensure_builtin(session)
     if name == BUILTIN:
         raise Conflict(f"{BUILTIN!r} is built in; choose another name")
-    row = {"owner_id": owner_id, "name": name, "kind": kind, "config": _config(path)}
+    row = {"owner_id": owner_id, "name": name, "kind": kind, "config": config}
     made = session.scalars(insert(Dataset).on_conflict_do_nothing().returning(Dataset), [row]).one_or_none()
     if made is not None:
         return made, True
     earlier = session.scalars(sa.select(Dataset).where(Dataset.owner_id == owner_id, Dataset.name == name)).one()
-    if (earlier.kind, earlier.config) != (kind, row["config"]):
+    if (earlier.kind, earlier.config) != (kind, config):
         raise Conflict(f"there is a dataset {name!r} already, from another source")
     return earlier, False
 
@@ -74,6 +81,12 @@ def find(session: Session, owner_id: uuid.UUID, reference: str) -> tuple[Dataset
     if version is None:
         raise Invalid(f"dataset {name!r} has no version {number[:20]!r}", "/spec/dataset")
     return dataset, version
+
+
+def newest(session: Session, dataset: Dataset) -> DatasetVersion | None:
+    """A dataset's latest version; None before its source was first looked at."""
+    mine = sa.select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
+    return session.scalar(mine.order_by(DatasetVersion.number.desc()).limit(1))
 
 
 def get(session: Session, owner_id: uuid.UUID, name: str) -> DatasetView:
@@ -107,13 +120,14 @@ def _by_name(session: Session, owner_id: uuid.UUID, name: str) -> Dataset | None
         return None
     if name == BUILTIN:
         ensure_builtin(session)
-    # The owner's own dataset hides a built-in one of the same name.
-    named = sa.select(Dataset).where(_visible(owner_id), Dataset.name == name)
-    return session.scalar(named.order_by(Dataset.owner_id.is_(None)).limit(1))
+    return session.scalar(sa.select(Dataset).where(_visible(owner_id), Dataset.name == name))
 
 
 def _visible(owner_id: uuid.UUID) -> sa.ColumnElement[bool]:
-    return sa.or_(Dataset.owner_id == owner_id, Dataset.owner_id.is_(None))
+    """The owner's own, and the built-in ones that no own one of the same name hides."""
+    own = aliased(Dataset)
+    hidden = sa.exists().where(own.owner_id == owner_id, own.name == Dataset.name)
+    return sa.or_(Dataset.owner_id == owner_id, sa.and_(Dataset.owner_id.is_(None), ~hidden))
 
 
 def _names(session: Session, owner_id: uuid.UUID) -> Iterable[str]:
@@ -129,3 +143,13 @@ def _config(path: str | None) -> dict[str, Any]:
     if not whole or len(path) > MAX_PATH or not path.isprintable():
         raise Invalid(f"path must be a whole path on the workers' machine, not {path[:80]!r}", "/path")
     return {"path": path}
+
+
+def _split(kind: str, split: str | None) -> dict[str, Any]:
+    if split is None:
+        return {}
+    if kind != DatasetKind.EMNIST:
+        raise Invalid(f"a dataset of kind {kind} has no split; leave it out", "/split")
+    if split not in list(EmnistSplit):
+        raise Invalid(f"there is no split {split[:80]!r}; there are: {', '.join(EmnistSplit)}", "/split")
+    return {"split": str(split)}

@@ -33,6 +33,11 @@ def unpack(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise JobError(f"the checkpoint cannot be read: {error!r}") from error
 
 
+def settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what may differ between two segments of one run: its name and its length."""
+    return {name: value for name, value in config.items() if name not in {"name", "epochs", "minutes"}}
+
+
 def split(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose name starts with `prefix.`, without it."""
     return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")}

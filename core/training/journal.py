@@ -14,6 +14,7 @@ class Journal:
     """A TensorBoard folder of one run. Several journals may write to it one after another, one for each segment."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._writer = SummaryWriter(str(folder))
 
     def __enter__(self) -> Self:
@@ -27,6 +28,10 @@ class Journal:
     def add(self, step: int, name: str, value: float) -> None:
         """Write one value of a curve."""
         self._writer.add_scalar(name, value, step)
+
+    def keep(self, name: str, png: bytes) -> None:
+        """Write one picture as a file of its own, for eyes without TensorBoard."""
+        (self._folder / f"{name}.png").write_bytes(png)
 
     def show(self, step: int, name: str, png: bytes) -> None:
         """Write one picture."""

@@ -5,7 +5,7 @@ together, and each loss goes back to its own player. Two additions to the bare g
 
 - *anchor*: half of a batch is drawn in the code of a real style and pulled to that style's letter by its mean absolute
   difference, as pix2pix (Isola et al., 2017) and GLO (Bojanowski et al., 2018) do. It also makes all letters of one z
-  agree in style. `TrainConfig.anchor = 0` gives the bare GAN.
+  agree in style. `TrainConfig.anchor = 0` gives the bare GAN, as does a dataset that tells no styles apart (EMNIST).
 - *EMA*: samples and weights come from a moving average of the generator.
 
 On a CPU, at one thread count, a resumed run equals an uninterrupted one bit for bit.
@@ -14,6 +14,7 @@ On a CPU, at one thread count, a resumed run equals an uninterrupted one bit for
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
+from functools import partial
 from math import ceil, isfinite
 from time import perf_counter
 from typing import Any, Final, Self
@@ -30,15 +31,16 @@ from core.training import checkpoints
 from core.training.codes import code_styles
 from core.training.config import TrainConfig
 from core.training.datasets.archive import Dataset
-from core.training.losses import LOSSES
+from core.training.losses import LOSSES, penalise
 from core.training.optimisers import make_optimisers
-from core.training.samples import draw_samples
+from core.training.samples import choose_letters, draw_samples
 from core.training.views import View, view
 
 LOG_EVERY: Final = 50  # steps
 METRICS: Final = ("loss/discriminator", "loss/generator", "loss/anchor")
 _EMA: Final = 0.998  # a step
 _EMA_EVERY: Final = 4
+_PENALTY_EVERY: Final = 4  # steps; its weight grows as much (Karras et al., "StyleGAN2", 2020: lazy regularisation)
 _GUESSED_STEPS: Final = 100.0  # a second, until measured
 _BF16_BATCH: Final = 512  # measured on AMX: 0.75 x the speed of float32 at 32, 1.0 x at 256, 1.3 x at 512
 
@@ -82,6 +84,7 @@ class Run:
         self._device = torch.device(device)
         self._view = _load(dataset, self._device)
         self._batch = min(config.batch, len(self._view.labels))
+        self._anchored = config.anchored and self._view.paired
         self._generator, self._discriminator = _build(config, self._view, self._device)
         self._ema = deepcopy(self._generator).requires_grad_(False)
         self._networks: dict[str, nn.Module] = {
@@ -152,8 +155,12 @@ class Run:
         with self._precision():
             fake = self._generator(self._latents(rows), letters).float()
             scores = self._discriminator(torch.cat([real, fake]), letters.repeat(2)).float()
-        judged, fooled = self._game.discriminator(*scores.chunk(2)), self._game.generator(scores[len(real) :])
-        half = len(real) // 2 if self.config.anchored else 0
+        judged, fooled = self._game.discriminator(*scores.chunk(2)), self._game.generator(*scores.chunk(2))
+        if self._game.penalty and self.step_count % _PENALTY_EVERY == 0:
+            score = partial(self._discriminator, letters=letters)
+            bend = penalise(score, real, fake, self._game.slope, self._noise)
+            judged = judged + _PENALTY_EVERY * self._game.penalty * bend
+        half = len(real) // 2 if self._anchored else 0
         off = (fake[:half] - real[:half]).abs().mean() if half else torch.zeros_like(fooled)
         # Each loss reaches its own player's weights only, through one pass of both networks.
         for parameter in (*self._own["discriminator"], *self._own["generator"]):
@@ -169,7 +176,7 @@ class Run:
     def _latents(self, rows: Tensor) -> Tensor:
         """Draw latents [B, 100]; the first half names the style of its rows."""
         z = torch.randn(len(rows), mlp.LATENT, generator=self._noise, device=self._device)
-        if self.config.anchored:
+        if self._anchored:
             half = len(rows) // 2
             z[:half, : mlp.CODE] = self._generator.codes[self._view.styles[rows[:half]]]
         return z
@@ -203,7 +210,7 @@ class Run:
 
     def samples(self) -> bytes:
         """Return a PNG of letters in a few styles, always of the same latents."""
-        return draw_samples(self._ema, self.config.seed)
+        return draw_samples(self._ema, self.config.seed, choose_letters(self._view.labels))
 
     def weights(self) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
         """Return what generation needs: the averaged generator's tensors, and what they are."""
@@ -243,7 +250,7 @@ class Run:
         return tensors
 
     def _restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        said, own = (_recipe(config) for config in (values["config"], self.config.model_dump(mode="json")))
+        said, own = (checkpoints.settings(config) for config in (values["config"], self.config.model_dump(mode="json")))
         if said != own or values["dataset"] != self._dataset_sha256:
             raise JobError("the checkpoint is of a run with another configuration or dataset")
         try:
@@ -271,11 +278,6 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _recipe(config: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what may differ between two segments of one run: its name and its length."""
-    return {name: value for name, value in config.items() if name not in {"name", "epochs", "minutes"}}
-
-
 def _load(dataset: Dataset, device: torch.device) -> View:
     found = view(dataset, mlp.SIZE, mlp.REACH)
     if not len(found.labels):
@@ -285,7 +287,7 @@ def _load(dataset: Dataset, device: torch.device) -> View:
 
 def _build(config: TrainConfig, seen: View, device: torch.device) -> tuple[mlp.Generator, mlp.Discriminator]:
     """Initialise both networks by the run's seed alone, on the CPU, so that every device begins alike."""
-    styles = seen.count if config.anchored else 0
+    styles = seen.count if config.anchored and seen.paired else 0
     architecture = mlp.Architecture(conditional=config.conditional, styles=styles)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.alphabet import LETTERS
 from core.training.datasets.archive import CLAMP, Dataset
 
 STROKE_FLOOR: Final = 1.5  # cells
@@ -27,6 +28,12 @@ class View:
     count: int  # styles
     left_out: int  # letters that the grid cannot hold
 
+    @property
+    def paired(self) -> bool:
+        """Whether a style and a letter name one image. Where they name many (EMNIST), styles say nothing of a hand."""
+        pairs = self.styles * len(LETTERS) + self.labels
+        return len(torch.bincount(pairs).nonzero()) == len(pairs)
+
     def to(self, device: torch.device) -> Self:
         """Return the view with its tensors on a device."""
         images, labels, styles = (tensor.to(device) for tensor in (self.images, self.labels, self.styles))
@@ -38,19 +45,19 @@ def view(dataset: Dataset, size: int, reach: float) -> View:
     strokes = torch.from_numpy(dataset.strokes)
     lift = ((STROKE_FLOOR / size - strokes) / 2).clamp(0.0, CLAMP - reach)
     labels, styles = torch.from_numpy(dataset.labels), torch.from_numpy(dataset.styles)
-    images, held = [], []
+    images = torch.empty(len(labels), 1, size, size)  # filled in place: a hundred thousand of them are 0.4 GB
+    whole = torch.empty(len(labels), dtype=torch.bool)
     for start in range(0, len(labels), _PORTION):
         rows = slice(start, start + _PORTION)
         fields = torch.from_numpy(dataset.fields[rows])
         raised = _sample(fields, size) * (CLAMP / 127) + lift[styles[rows], None, None]
-        portion = (raised / reach).clamp(-1.0, 1.0)[:, None]
-        images.append(portion)
-        held.append(_same_topology(fields, portion))
-    whole = torch.cat(held)
+        images[rows] = (raised / reach).clamp(-1.0, 1.0)[:, None]
+        whole[rows] = _same_topology(fields, images[rows])
     used = torch.zeros(len(strokes), dtype=torch.int64)
     used[styles[whole]] = 1
     numbers = used.cumsum(0) - 1
-    return View(torch.cat(images)[whole], labels[whole], numbers[styles[whole]], int(used.sum()), int((~whole).sum()))
+    held = images if bool(whole.all()) else images[whole]
+    return View(held, labels[whole], numbers[styles[whole]], int(used.sum()), int((~whole).sum()))
 
 
 def _sample(fields: Tensor, size: int) -> Tensor:
@@ -63,9 +70,15 @@ def _sample(fields: Tensor, size: int) -> Tensor:
 
 
 def _same_topology(fields: Tensor, images: Tensor) -> Tensor:
-    """Say which images [N, 1, h, h], drawn at twice their size, have as many parts less holes as their fields."""
-    drawn = F.interpolate(images, scale_factor=2.0, mode="bicubic")
-    return euler(fields[:, ::2, ::2] > 0) == euler(drawn[:, 0] > 0)
+    """Say which images [N, 1, h, h], drawn at twice their size, have as many parts less holes as their fields.
+
+    Fields no finer than that are drawn alike: what the grid of the images lost, it had lost already.
+    """
+    drawn = F.interpolate(images, scale_factor=2.0, mode="bicubic")[:, 0]
+    if fields.shape[-1] > drawn.shape[-1]:
+        return euler(fields[:, ::2, ::2] > 0) == euler(drawn > 0)
+    known = F.interpolate(fields[:, None].float(), size=drawn.shape[-2:], mode="bicubic")
+    return euler(known[:, 0] > 0) == euler(drawn > 0)
 
 
 def euler(ink: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """The registry: every name has its arity, and exactly one implementation behind it."""
 
-from core.networks import mlp
+from core.networks import judge, mlp, style
 from core.registry import ARITY, DatasetKind, Family, Layout, Loss, Optimiser, default_layout
 from core.training import losses, optimisers
 from core.training.config import TrainConfig
-from core.training.datasets import fonts
+from core.training.datasets import emnist, fonts
 
 
 def test_every_layout_has_an_arity_that_takes_at_least_one_letter() -> None:
@@ -21,7 +21,9 @@ def test_every_loss_and_every_optimiser_is_implemented_once() -> None:
     assert set(losses.LOSSES) == set(Loss)
     networks = mlp.Generator(mlp.Architecture()), mlp.Discriminator(mlp.Architecture())
     made = [
-        optimisers.make_optimisers(TrainConfig(optimiser=name), *(network.parameters() for network in networks))
+        optimisers.make_optimisers(
+            TrainConfig(family=Family.MLP, optimiser=name), *(network.parameters() for network in networks)
+        )
         for name in Optimiser
     ]
 
@@ -29,5 +31,5 @@ def test_every_loss_and_every_optimiser_is_implemented_once() -> None:
 
 
 def test_every_family_and_every_dataset_kind_has_its_module() -> None:
-    assert {f"core.networks.{family}" for family in Family} == {mlp.__name__}
-    assert {f"core.training.datasets.{kind}" for kind in DatasetKind} == {fonts.__name__}
+    assert {f"core.networks.{family}" for family in Family} == {each.__name__ for each in (judge, mlp, style)}
+    assert {f"core.training.datasets.{kind}" for kind in DatasetKind} == {emnist.__name__, fonts.__name__}

@@ -6,10 +6,10 @@ job has read no file, so the job learns its total here. A source that has not ch
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -21,12 +21,29 @@ from core.errors import Invalid, JobError
 from core.ledger.finish import Keep, Outcome
 from core.ledger.leases import Lease
 from core.ledger.states import ShardState
+from core.registry import DatasetKind
 from core.training.config import DatasetConfig
-from core.training.datasets import fonts
-from core.training.datasets.fonts import Source
+from core.training.datasets import emnist, fonts
+from core.training.datasets.fonts import Merged, Source
 from worker.device import visible_cores
 from worker.heartbeat import Hold
 from worker.runner import Workplace
+
+
+class Reader(Protocol):
+    """What the module of a kind does."""
+
+    def fingerprint(self, found: Iterable[Source]) -> str:
+        """Name what a version would be made from."""
+
+    def parse_all(self, found: Sequence[Source], at_once: int) -> Iterator[bytes]:
+        """Read items into parts, in order."""
+
+    def merge(self, parts: Iterable[bytes]) -> Merged:
+        """Join the parts of all items."""
+
+
+READERS: Final[dict[DatasetKind, Reader]] = {DatasetKind.FONTS: fonts, DatasetKind.EMNIST: emnist}
 
 
 class Dataset:
@@ -40,17 +57,14 @@ class Dataset:
             return self._close(lease, hold)
         if lease.start == 0:
             return self._open(lease, hold)
-        return self._read(lease, hold, self._listed(lease))
+        return self._read(lease, hold, *self._listed(lease))
 
     def _open(self, lease: Lease, hold: Hold) -> tuple[Outcome, Keep]:
         """List the files; if they are those of a version that exists, that version is the answer."""
         with self._place.database.transaction() as session:
             config = _config(session, lease)
-        try:
-            found = fonts.sources(config)
-        except Invalid as error:
-            raise JobError(str(error)) from error
-        fingerprint = fonts.fingerprint(found)
+        found = self._list(config)
+        fingerprint = READERS[config.kind].fingerprint(found)
         with self._place.database.transaction() as session:
             same = _same(session, lease, fingerprint)
         if same is not None:
@@ -58,13 +72,21 @@ class Dataset:
         # Named by shard and epoch, like all that is written outside the fence; whoever commits says which is true.
         key = f"datasets/jobs/{lease.job_id}/sources.{lease.shard_id}.{lease.epoch}.json"
         self._place.blobs.put(key, _encode(found))
-        outcome, _ = self._read(lease, hold, found)
-        result = {"fingerprint": fingerprint, "sources": key}
+        outcome, _ = self._read(lease, hold, config.kind, found)
+        result = {"fingerprint": fingerprint, "sources": key, "kind": config.kind.value}
         return Outcome(outcome.upto, hold.seconds, total=len(found)), lambda _: result
 
-    def _read(self, lease: Lease, hold: Hold, found: list[Source]) -> tuple[Outcome, Keep]:
+    def _list(self, config: DatasetConfig) -> list[Source]:
+        try:
+            if config.kind is DatasetKind.EMNIST:
+                return emnist.sources(config, self._place.settings.data.resolve() / "downloads")
+            return fonts.sources(config)
+        except Invalid as error:
+            raise JobError(str(error)) from error
+
+    def _read(self, lease: Lease, hold: Hold, kind: DatasetKind, found: list[Source]) -> tuple[Outcome, Keep]:
         upto = lease.start
-        for part in fonts.parse_all(found[lease.start : lease.stop], visible_cores()):
+        for part in READERS[kind].parse_all(found[lease.start : lease.stop], visible_cores()):
             self._place.blobs.put(_part_key(lease.job_id, upto, lease.shard_id, lease.epoch), part)
             upto += 1
             if not hold.reached(upto):
@@ -80,7 +102,7 @@ class Dataset:
             keys = _part_keys(session, lease)
         if "dataset_version_id" in result:
             return Outcome(lease.stop, hold.seconds), lambda _: {}
-        merged = fonts.merge(self._parts(keys, hold))
+        merged = READERS[DatasetKind(result["kind"])].merge(self._parts(keys, hold))
         key = f"datasets/{merged.sha256}.npz"
         self._place.blobs.put(key, merged.data)
         report = asdict(merged.report) | {"fingerprint": result["fingerprint"]}
@@ -95,11 +117,12 @@ class Dataset:
             hold.reached(hold.mark)
             yield self._place.blobs.get(key)
 
-    def _listed(self, lease: Lease) -> list[Source]:
+    def _listed(self, lease: Lease) -> tuple[DatasetKind, list[Source]]:
         with self._place.database.transaction() as session:
             result = session.scalars(sa.select(Job.result).where(Job.number == lease.job_number)).one()
         rows = json.loads(self._place.blobs.get(result["sources"]))
-        return [Source(row["name"], Path(row["path"]), row["sha256"], row["licence"]) for row in rows]
+        found = [Source(row["name"], Path(row["path"]), row["sha256"], row["licence"]) for row in rows]
+        return DatasetKind(result["kind"]), found
 
 
 def _config(session: Session, lease: Lease) -> DatasetConfig:
@@ -115,7 +138,7 @@ def _same(session: Session, lease: Lease, fingerprint: str) -> DatasetVersion | 
     return session.scalar(same.order_by(DatasetVersion.number.desc()).limit(1))
 
 
-def _record(session: Session, lease: Lease, key: str, merged: fonts.Merged, report: dict[str, Any]) -> dict[str, Any]:
+def _record(session: Session, lease: Lease, key: str, merged: Merged, report: dict[str, Any]) -> dict[str, Any]:
     """Add the version, or find the one with the same content, made meanwhile."""
     dataset_id = uuid.UUID(lease.spec["dataset_id"])
     session.get_one(DatasetTable, dataset_id, with_for_update={"key_share": True})

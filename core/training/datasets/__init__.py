@@ -1,1 +1,1 @@
-"""Where letters come from. Nothing here imports torch, so that the parser child starts quickly."""
+"""Where letters come from. Nothing here but `download` imports torch, so that the parser child starts quickly."""

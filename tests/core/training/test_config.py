@@ -6,13 +6,15 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from core.registry import Family
 from core.training.config import DatasetConfig, TrainConfig
 
 
-def test_the_defaults_are_those_of_the_starting_point() -> None:
-    config = TrainConfig()
+def test_the_default_is_a_style_model_and_the_starting_point_has_its_own_defaults() -> None:
+    assert TrainConfig().family == "style"
+    config = TrainConfig(family=Family.MLP)
 
-    assert (config.family, config.optimiser, config.loss) == ("mlp", "adam", "bce")
+    assert (config.optimiser, config.loss) == ("adam", "bce")
     assert (config.batch, config.seed, config.conditional) == (32, 125, True)
 
 
@@ -28,6 +30,11 @@ def test_the_defaults_are_those_of_the_starting_point() -> None:
         {"betas": (0.5, 1.0)},
         {"optimiser": "magic"},
         {"family": "gpt"},
+        {"family": "style", "architecture": "huge"},
+        {"family": "mlp", "architecture": "nano"},
+        {"family": "style", "loss": "lsgan"},
+        {"family": "style", "batch": 64},
+        {"family": "judge", "anchor": 0},
         {"name": "No Spaces"},
         {"lr": 0},
         {"surprise": 1},
@@ -45,9 +52,9 @@ def test_a_dataset_without_a_folder_means_the_installed_fonts() -> None:
 
 
 def test_an_unconditional_run_names_no_styles() -> None:
-    assert TrainConfig().anchored
-    assert not TrainConfig(conditional=False).anchored
-    assert not TrainConfig(anchor=0).anchored
+    assert TrainConfig(family=Family.MLP).anchored
+    assert not TrainConfig(family=Family.MLP, conditional=False).anchored
+    assert not TrainConfig(family=Family.MLP, anchor=0).anchored
 
 
 def test_configuration_and_datasets_are_read_without_torch() -> None:

@@ -20,3 +20,10 @@ def test_two_segments_make_one_curve_and_a_picture(tmp_path: Path) -> None:
 
     assert [(e.step, e.value) for e in events.Scalars("loss/generator")] == [(1, 1), (2, 2), (3, 11), (4, 12)]
     assert (events.Images("samples")[-1].width, events.Images("samples")[-1].height) == (64, 32)
+
+
+def test_a_picture_can_be_kept_as_a_file(tmp_path: Path) -> None:
+    with Journal(tmp_path / "run") as journal:
+        journal.keep("samples-epoch-5", b"png")
+
+    assert (tmp_path / "run" / "samples-epoch-5.png").read_bytes() == b"png"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.registry import Optimiser
+from core.registry import Family, Optimiser
 from core.training.checkpoints import optimiser_state, pack, restore_optimiser, unpack
 from core.training.config import TrainConfig
 from core.training.optimisers import make_optimisers
@@ -17,7 +17,7 @@ def make(config: TrainConfig, layer: nn.Linear) -> torch.optim.Optimizer:
 def setup(name: Optimiser, lr: float | None = None) -> tuple[nn.Linear, torch.optim.Optimizer]:
     torch.manual_seed(3)
     layer = nn.Linear(6, 2)
-    return layer, make(TrainConfig(optimiser=name, lr=lr), layer)
+    return layer, make(TrainConfig(family=Family.MLP, optimiser=name, lr=lr), layer)
 
 
 def step(layer: nn.Linear, optimiser: torch.optim.Optimizer, count: int) -> float:
@@ -46,7 +46,7 @@ def test_a_restored_state_goes_on_bit_for_bit(name: Optimiser) -> None:
     layer, before = setup(name)
     step(layer, before, 4)
     stored, _ = unpack(pack(optimiser_state(before), {}))
-    after = make(TrainConfig(optimiser=name), layer)
+    after = make(TrainConfig(family=Family.MLP, optimiser=name), layer)
     restore_optimiser(after, stored)
     step(layer, after, 5)
 
@@ -55,5 +55,5 @@ def test_a_restored_state_goes_on_bit_for_bit(name: Optimiser) -> None:
 
 def test_sgd_is_nesterov_and_adam_takes_the_betas_of_the_run() -> None:
     assert setup(Optimiser.SGD)[1].param_groups[0]["nesterov"]
-    config = TrainConfig(betas=(0.25, 0.75))
+    config = TrainConfig(family=Family.MLP, betas=(0.25, 0.75))
     assert make(config, nn.Linear(1, 1)).param_groups[0]["betas"] == (0.25, 0.75)
