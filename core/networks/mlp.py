@@ -45,6 +45,7 @@ class Generator(nn.Module):
     """A latent and a letter become an image: LeakyReLU between layers, tanh at the end."""
 
     codes: Tensor
+    psi: float = 1.0
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -58,6 +59,14 @@ class Generator(nn.Module):
         """Draw letters [N] in styles z [N, 100]: images [N, 1, 28, 28] in [-1, 1]. Unconditional ignores letters."""
         x = _climb(self.layers, self._lean(z), self.letter, letters)
         return torch.tanh(self.out(x)).view(-1, 1, SIZE, SIZE)
+
+    def styles(self, z: Tensor, psi: float | None = None) -> Tensor:
+        """Draw latents z [N, 100] to the middle of their Gaussian by psi; they are the style vectors of this family."""
+        return z * (self.psi if psi is None else psi)
+
+    def draw(self, w: Tensor, letters: Tensor) -> Tensor:
+        """Draw letters [N] in styles w [N, 100]: fields [N, 1, 28, 28]."""
+        return self.to_field(self(w, letters))
 
     def _lean(self, z: Tensor) -> Tensor:
         """Draw the style entries of z to the mixture of codes near them: softmax of minus the squared distance."""

@@ -1,0 +1,1 @@
+"""Training of family `style`, stage by stage."""

@@ -1,0 +1,47 @@
+"""Families behind one door, tried on a small untrained mlp."""
+
+import pytest
+import torch
+
+from core.errors import JobError
+from core.networks import families, mlp
+from core.registry import Family
+
+
+def generator() -> mlp.Generator:
+    torch.manual_seed(5)
+    return mlp.Generator(mlp.Architecture(generator=(16, 16)))
+
+
+def stored(network: mlp.Generator) -> families.Generator:
+    return families.load({name: tensor.numpy() for name, tensor in network.state_dict().items()}, network.meta())
+
+
+def test_every_family_that_draws_has_a_loader() -> None:
+    assert set(families.LOADERS) == set(Family) - {Family.JUDGE}
+
+
+def test_an_mlp_draws_through_the_door_what_it_draws_itself() -> None:
+    network = generator()
+    loaded = stored(network)
+    z, letters = torch.randn(5, 100), torch.arange(5)
+
+    assert isinstance(loaded, families.Generator)
+    assert not isinstance(loaded, families.Steerable)
+    assert torch.equal(loaded.draw(loaded.styles(z), letters), network.to_field(network(z, letters)))
+
+
+def test_psi_draws_to_the_mean_style() -> None:
+    loaded = stored(generator())
+    z = torch.randn(3, 100)
+
+    assert torch.equal(loaded.styles(z, 0.5), z / 2)
+    assert torch.equal(loaded.styles(z), loaded.styles(z, loaded.psi))
+    assert not loaded.styles(z, 0.0).any()
+
+
+@pytest.mark.parametrize("family", ["judge", "", "MLP", "x" * 1000])
+def test_weights_that_draw_no_letters_are_refused(family: str) -> None:
+    with pytest.raises(JobError, match="families that do: mlp") as refused:
+        families.load({}, {"family": family})
+    assert len(str(refused.value)) < 200
