@@ -11,8 +11,12 @@ REQUESTS: dict[str, Example] = {
     ),
     "train": Example(
         summary="A minute of training on the built-in fonts",
-        value={"kind": "train", "spec": {"dataset": "fonts", "family": "mlp", "name": "letters", "minutes": 1}},
+        value={"kind": "train", "spec": {"dataset": "fonts", "family": "style", "name": "letters", "minutes": 10}},
     ),
+    "evaluate": Example(
+        summary="Measure a version beside real letters", value={"kind": "evaluate", "spec": {"model": "letters"}}
+    ),
+    "sheet": Example(summary="A page of what a version draws", value={"kind": "sheet", "spec": {"model": "letters"}}),
     "dataset": Example(summary="Look at a source again", value={"kind": "dataset", "spec": {"dataset": "fonts"}}),
 }
 
@@ -26,7 +30,13 @@ JOB: dict[str, Any] = {
     "reached": 64,
     "priority": "normal",
     "seed": 0,
-    "spec": {"letters": ["AB", "ЇЖ"], "layout": "straight", "size": 256, "model": "letters:3"},
+    "spec": {
+        "letters": ["AB", "ЇЖ"],
+        "layout": "straight",
+        "size": 256,
+        "model": "letters:3",
+        "judge": "judge-select:1",
+    },
     "model": "letters:3",
     "after": None,
     "reason": None,
@@ -49,6 +59,7 @@ VARIANT: dict[str, Any] = {
     "model": "letters:3",
     "digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "ink": 0.21,
+    "legibility": 0.98,
 }
 
 DATASET: dict[str, Any] = {"name": "chiselled", "kind": "fonts", "path": "/fonts/chiselled"}

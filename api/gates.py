@@ -19,12 +19,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import RETRY_AFTER, problem
 from api.metrics import Requests
+from core.storage.uploads import MOST_BYTES
 
 log = structlog.get_logger(__name__)
 
 ANSWER_WITHIN = 4.5
 """Seconds until an answer must have begun; a stopped server behind us must not look like a stopped API."""
 MAX_BODY = 1 << 20
+UPLOAD_WITHIN = 60.0
+"""Seconds for a request that brings a file."""
+UPLOADS = "/inversions"
+"""How the path of such a request ends."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = frozenset({"/livez", "/readyz", "/metrics"})
@@ -88,6 +93,7 @@ class Deadline:
             await self._app(scope, receive, send)
             return
         answered = asyncio.Event()
+        seconds = UPLOAD_WITHIN if _uploads(scope) else self._seconds
         late = reading = False
 
         async def receive_noting() -> Message:
@@ -105,7 +111,7 @@ class Deadline:
         handling = asyncio.create_task(self._handle(scope, receive_noting, send_unless_late))
         begun = asyncio.create_task(answered.wait())
         try:
-            await asyncio.wait({handling, begun}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({handling, begun}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if answered.is_set() or handling.done():
                 await handling
                 return
@@ -118,15 +124,15 @@ class Deadline:
             raise
         finally:
             begun.cancel()
-        await self._answer(scope, 408 if reading else 503)(scope, receive, send)
+        await self._answer(scope, 408 if reading else 503, seconds)(scope, receive, send)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
-    def _answer(self, scope: Scope, status: int) -> Response:
+    def _answer(self, scope: Scope, status: int, seconds: float) -> Response:
         if status == 408:
-            return problem(Request(scope), 408, f"the body did not come within {self._seconds:g} s")
-        detail = f"no answer from the servers behind the API within {self._seconds:g} s"
+            return problem(Request(scope), 408, f"the body did not come within {seconds:g} s")
+        detail = f"no answer from the servers behind the API within {seconds:g} s"
         return problem(Request(scope), 503, detail, headers={"Retry-After": str(RETRY_AFTER)})
 
     def _leave(self, handling: "asyncio.Task[None]") -> None:
@@ -151,9 +157,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        detail = f"a body may have at most {self._limit:,} bytes"
+        limit = MOST_BYTES if _uploads(scope) else self._limit
+        detail = f"a body may have at most {limit:,} bytes"
         stated = Headers(scope=scope).get("content-length", "")
-        if stated.isdecimal() and int(stated) > self._limit:
+        if stated.isdecimal() and int(stated) > limit:
             answer = problem(Request(scope), 413, detail, headers={"Connection": "close"})
             await answer(scope, receive, send)
             return
@@ -163,8 +170,12 @@ class BodyLimit:
             nonlocal brought
             message = await receive()
             brought += len(message.get("body", b""))
-            if brought > self._limit:
+            if brought > limit:
                 raise HTTPException(413, detail)
             return message
 
         await self._app(scope, receive_counted, send)
+
+
+def _uploads(scope: Scope) -> bool:
+    return scope["method"] == "POST" and str(scope["path"]).endswith(UPLOADS)

@@ -15,7 +15,7 @@ from core.catalogue.tables import ApiKey
 from core.catalogue.workers import SlotView
 from core.ledger.kinds import JobKind
 from core.ledger.states import JobState
-from core.registry import DatasetKind
+from core.registry import DatasetKind, EmnistSplit
 from core.requests import JobRequest
 
 T = TypeVar("T")
@@ -144,6 +144,9 @@ class Variant(Answer):
     model: str | None
     digest: Hex = Field(description="SHA-256 of size, mode and pixels")
     ink: float = Field(description="Share of the picture that is ink")
+    legibility: float | None = Field(
+        description="How surely a judge reads its least legible letter; null: none read it"
+    )
 
 
 class Version(Answer):
@@ -158,6 +161,7 @@ class Version(Answer):
     job: uuid.UUID | None = Field(description="The job that trained it, if it is yours and still there")
     step: int | None
     device_seconds: float | None
+    figures: dict[str, Any] | None = Field(description="What its last evaluation found, defined in docs/metrics.md")
     created_at: datetime
 
 
@@ -176,6 +180,9 @@ class NewDataset(Body):
     name: Name
     kind: Annotated[DatasetKind, Field(strict=False)] = DatasetKind.FONTS
     path: str | None = Field(None, max_length=MAX_PATH, description="Folder on the workers' machine; null: none")
+    split: Annotated[EmnistSplit | None, Field(strict=False)] = Field(
+        None, description="For emnist alone; null: letters"
+    )
 
 
 class DatasetVersion(Answer):
@@ -194,6 +201,7 @@ class Dataset(Answer):
     name: str
     kind: str
     path: str | None
+    split: str | None = Field(None, description="For emnist alone; null: letters")
     builtin: bool
     versions: list[DatasetVersion]
     created_at: datetime
@@ -206,6 +214,7 @@ class Dataset(Answer):
             name=row.name,
             kind=row.kind,
             path=row.config.get("path"),
+            split=row.config.get("split"),
             builtin=row.owner_id is None,
             versions=[DatasetVersion.model_validate(version) for version in view.versions],
             created_at=row.created_at,

@@ -20,19 +20,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.catalogue.rows import VariantRow
-from core.errors import ItemError
+from core.errors import ItemError, JobError
 from core.monogram import field
 from core.monogram.layouts import single, straight
 from core.monogram.optics import Glyphs, transform
 from core.monogram.picture import digest, encode
 from core.monogram.render import render
-from core.networks.mlp import Generator
-from core.recipe import BLOCK, ENGINE, GenerateSpec, Recipe, Recipes, draw
-from core.registry import Layout
+from core.networks import families, judge
+from core.networks.families import Generator, Steerable
+from core.recipe import BLOCK, ENGINE, STYLE, GenerateSpec, Recipe, Recipes, draw
+from core.registry import Attribute, Layout
 from core.storage.blobs import Blobs
 from core.storage.shards import ShardWriter
 
 T = TypeVar("T")
+Stored = tuple[Mapping[str, NDArray[Any]], Mapping[str, str]]  # weights and what they are
 
 PLACE: Final[Mapping[Layout, Callable[[Glyphs], Tensor]]] = {
     Layout.SINGLE: single.place,
@@ -40,7 +42,6 @@ PLACE: Final[Mapping[Layout, Callable[[Glyphs], Tensor]]] = {
 }
 
 _CANVAS_PIXELS: Final = 4 * 256 * 256  # drawn at a time: what a processor's cache takes
-_FINE: Final = 4  # times as fine as the network's grid
 _SPECK: Final = 4  # percent of a letter's ink
 _BORDER: Final = 0.01  # of a glyph's canvas that stays ground
 
@@ -55,6 +56,7 @@ class Made:
     png: bytes
     digest: bytes  # SHA-256 of size, mode and pixels
     ink: float  # share of the canvas, 0 to 1
+    legibility: float | None  # probability of the letter that is read least surely; None without a judge
     meta: dict[str, Any]  # what its shard says of it
 
 
@@ -96,14 +98,24 @@ class Composer:
     """Makes the variants of one job with one set of weights on one device; what it makes depends on nothing else."""
 
     def __init__(
-        self, spec: GenerateSpec, seed: int, weights: Mapping[str, NDArray[Any]], meta: Mapping[str, str], device: str
+        self,
+        spec: GenerateSpec,
+        seed: int,
+        weights: Mapping[str, NDArray[Any]],
+        meta: Mapping[str, str],
+        device: str,
+        judge_weights: Stored | None = None,
     ) -> None:
-        """Load the network; raise `JobError` if the weights are not of its shape."""
+        """Load the networks; raise `JobError` if weights are not of their shape, or cannot honour the spec."""
         self.spec = spec
         self.seed = seed
         self._device = torch.device(device)
         self._weights = meta.get("sha256", "")
-        self._network = Generator.load(weights, meta).to(self._device).eval()
+        self._network = families.load(weights, meta, device)
+        width = self._network.styles(torch.zeros(1, STYLE, device=self._device)).shape[1]
+        self._steerable = _require_steerable(self._network, width, spec, meta)
+        self._judge = judge.Judge.load(*judge_weights).to(self._device) if judge_weights is not None else None
+        self._judge_weights = judge_weights[1].get("sha256", "") if judge_weights is not None else None
         self._places = max(len(letters) for letters in spec.letters)
         self._layouts = sorted({spec.layout_of(letters) for letters in spec.letters})
 
@@ -111,6 +123,7 @@ class Composer:
         """Say what a shard from this item on is made of: nothing in it varies by attempt."""
         return {
             "engine": ENGINE,
+            "judge": self._judge_weights,
             "seed": self.seed,
             "spec": self.spec.model_dump(mode="json"),
             "start": start,
@@ -135,26 +148,59 @@ class Composer:
         rows = slice(start % BLOCK, start % BLOCK + stop - start)
         fields, glyphs = self._glyphs(recipes, rows)
         faults = _faults(recipes, fields[rows], glyphs.field[rows])
+        legible = self._read(recipes, rows, glyphs)
         pixels = self._render(rows, glyphs, self._place(recipes, rows, glyphs))
         return [
-            ItemError(index, fault) if fault else _pack(recipes.recipe(index), picture)
-            for index, fault, picture in zip(range(start, stop), faults, pixels, strict=True)
+            ItemError(index, fault) if fault else _pack(recipes.recipe(index), picture, read)
+            for index, fault, picture, read in zip(range(start, stop), faults, pixels, legible, strict=True)
         ]
 
     def _glyphs(self, recipes: Recipes, rows: slice) -> tuple[Tensor, Glyphs]:
         """Return the network's fields [BLOCK, L, h, w] and the glyphs made of them."""
         positions = self._pad(recipes.positions()[:, : self._places], rows, -1)
-        style = self._pad(recipes.style, rows, 0)
+        styles = self._styles(recipes, rows)
         letters = positions.clamp(min=0)
-        calls = [self._network.to_field(self._network(style, letters[:, place])) for place in range(self._places)]
+        calls = [self._network.draw(styles[place], letters[:, place]) for place in range(self._places)]
         fields = torch.stack([call.squeeze(1).float() for call in calls], dim=1)
         present = positions >= 0
         flat = torch.where(present[..., None, None], fields, -1.0).flatten(0, 1).unsqueeze(1)
-        fine = field.seal(field.refine(field.drop_specks(flat, _SPECK), _FINE), _BORDER)
+        fine = field.seal(field.resolve(field.drop_specks(flat, _SPECK)), _BORDER)
         turns = [
             self._pad(each[:, : self._places], rows, 0) for each in (recipes.rotation, recipes.stretch, recipes.shear)
         ]
         return fields, Glyphs(fine.view(BLOCK, self._places, *fine.shape[-2:]), present, transform(*turns))
+
+    def _styles(self, recipes: Recipes, rows: slice) -> list[Tensor]:
+        """Return the style vectors [BLOCK, W] of each place."""
+        w = self._style(recipes.style, rows)
+        if self._steerable is None or not self.spec.mix:
+            return [w] * self._places
+        both = (w + self._style(recipes.second, rows)) / 2
+        mixed = self._pad(recipes.mixed, rows, 0)
+        return [torch.where(mixed[:, place, None], both, w) for place in range(self._places)]
+
+    def _style(self, latents: NDArray[np.float32], rows: slice) -> Tensor:
+        """Return the style vectors [BLOCK, W] that latents [n, STYLE] lead to, as far as the spec lets them."""
+        w = self._network.styles(self._pad(latents, rows, 0), self.spec.psi)
+        if self.spec.style is not None:
+            w = torch.lerp(torch.tensor(self.spec.style, device=self._device), w, self.spec.spread)
+        if self._steerable is not None and self.spec.attributes:
+            moved = [self.spec.attributes.get(each, 0.0) for each in Attribute]
+            w = self._steerable.steer(w, torch.tensor([moved], device=self._device))
+        return w
+
+    def _read(self, recipes: Recipes, rows: slice, glyphs: Glyphs) -> list[float | None]:
+        """Return each item's legibility: how surely the judge reads the letter that it reads least surely."""
+        if self._judge is None:
+            return [None] * len(recipes)
+        positions = self._pad(recipes.positions()[:, : self._places], rows, -1)
+        least = torch.ones(BLOCK, device=self._device)
+        for place in range(self._places):
+            read = judge.read(self._judge, glyphs.field[:, place, None]).softmax(dim=1)
+            wanted = judge.merge(positions[:, place].clamp(min=0))
+            found = read.gather(1, wanted[:, None])[:, 0]
+            least = torch.where(positions[:, place] < 0, least, torch.minimum(least, found))
+        return [round(value, 4) for value in least[rows].tolist()]
 
     def _place(self, recipes: Recipes, rows: slice, glyphs: Glyphs) -> Tensor:
         """Return matrices [BLOCK, L, 2, 3] from canvas to glyph, each variant's by its own layout."""
@@ -180,7 +226,20 @@ class Composer:
         return torch.from_numpy(block).to(self._device)
 
 
-def _pack(recipe: Recipe, pixels: NDArray[np.uint8]) -> Made:
+def _require_steerable(network: Generator, width: int, spec: GenerateSpec, meta: Mapping[str, str]) -> Steerable | None:
+    """Return the network if its style vectors can be worked on; raise `JobError` if the spec asks more of it."""
+    asked = {"style": spec.style, "attributes": spec.attributes, "mix": spec.mix}
+    wanted = [name for name, value in asked.items() if value]
+    if not isinstance(network, Steerable):
+        if wanted:
+            raise JobError(f"a model of family {meta['family']!r} cannot honour {', '.join(wanted)}; leave it out")
+        return None
+    if spec.style is not None and len(spec.style) != width:
+        raise JobError(f"style has {len(spec.style)} numbers, this model's styles have {width}")
+    return network
+
+
+def _pack(recipe: Recipe, pixels: NDArray[np.uint8], legibility: float | None) -> Made:
     """Encode and describe one item."""
     found = digest(pixels)
     ink = round(1 - int(pixels.sum(dtype=np.int64)) / (255 * pixels.size), 6)
@@ -190,11 +249,12 @@ def _pack(recipe: Recipe, pixels: NDArray[np.uint8]) -> Made:
         "layout": recipe.layout,
         "digest": found.hex(),
         "ink": ink,
+        "legibility": legibility,
         "rotation": recipe.rotation,
         "stretch": recipe.stretch,
         "shear": recipe.shear,
     }
-    return Made(recipe.index, recipe.letters, recipe.layout, encode(pixels), found, ink, meta)
+    return Made(recipe.index, recipe.letters, recipe.layout, encode(pixels), found, ink, legibility, meta)
 
 
 def _compose_ahead(composer: Composer, start: int, stop: int) -> Steps[tuple[int, list[Made | ItemError]], None, None]:
@@ -241,7 +301,8 @@ def _blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
 
 def _add(writer: ShardWriter, made: Made) -> VariantRow:
     span = writer.add(made.index, made.png, made.meta)
-    return VariantRow(made.index, made.letters, made.layout, made.digest, span.offset, span.length, made.ink)
+    where = (span.offset, span.length)
+    return VariantRow(made.index, made.letters, made.layout, made.digest, *where, made.ink, made.legibility)
 
 
 def _faults(recipes: Recipes, fields: Tensor, glyphs: Tensor) -> list[str]:

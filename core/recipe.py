@@ -24,20 +24,25 @@ from pydantic import (
     Field,
     FiniteFloat,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from core.alphabet import parse, position
 from core.errors import Invalid
-from core.registry import ARITY, Layout, default_layout
+from core.registry import ARITY, Attribute, Layout, default_layout
 
-ENGINE: Final = 1  # counts changes that alter pixels
+ENGINE: Final = 2  # counts changes that alter pixels, or that a worker of the engine before could not honour
 BLOCK: Final = 64  # items; ranges are worked on in aligned blocks of this many
-STYLE: Final = 100  # numbers in a style vector
+STYLE: Final = 100  # numbers drawn for a style
 MOST_LETTERS: Final = max(arity.most for arity in ARITY.values())
 MOST_GROUPS: Final = 10_000
 MOST_SEED: Final = 2**53 - 1  # the largest that JSON carries everywhere
 MOST_INDEX: Final = 2**53 - 1
+MOST_PSI: Final = 1.5
+MOST_STYLE: Final = 512  # numbers in a style vector that is given
+MOST_DEVIATION: Final = 3.0  # standard deviations that an attribute may be moved by
 
 # One draw moves all letters of a variant together by this share of the bounds, the rest is each letter's own:
 # letters that lean and widen independently look like a ransom note.
@@ -45,7 +50,8 @@ COMMON: Final = 0.8
 
 _STYLE_STREAM: Final = 0
 _SCALAR_STREAM: Final = 1
-_SCALARS: Final = 32  # words set aside for one item; 3 * _DRAWS are used now
+_SECOND_STREAM: Final = 2
+_SCALARS: Final = 32  # words set aside for one item; 3 * _DRAWS and then MOST_LETTERS are used now
 _DRAWS: Final = 1 + MOST_LETTERS  # words behind one transform: the shared draw, then each letter's own
 _WORDS: Final = 4  # words a Philox counter step yields; strides are whole steps
 
@@ -89,6 +95,16 @@ def _model(value: str) -> str:
     return value
 
 
+def _attributes(value: object) -> object:
+    if not isinstance(value, Mapping):
+        raise ValueError('this must map attributes to standard deviations, as {"weight": 1.5}')
+    for name in value:
+        if name not in list(Attribute):
+            raise ValueError(f"there is no attribute {name!r}; the attributes are: {', '.join(Attribute)}")
+    # In one order, so that sums over them do not depend on how the spec was written down.
+    return {name: value[name] for name in Attribute if name in value}
+
+
 def _rising(value: tuple[float, float]) -> tuple[float, float]:
     if value[0] > value[1]:
         raise ValueError(f"the lower bound {value[0]:g} is above the upper bound {value[1]:g}")
@@ -108,12 +124,17 @@ def _within(value: tuple[float, float], limit: float) -> tuple[float, float]:
 
 Group = Annotated[str, AfterValidator(_group)]
 Pair = Annotated[tuple[FiniteFloat, FiniteFloat], BeforeValidator(_tuple)]
+Reference = Annotated[str, Field(max_length=100), AfterValidator(_model)]
+Vector = Annotated[tuple[FiniteFloat, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=MOST_STYLE)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Deviation = Annotated[float, Field(ge=-MOST_DEVIATION, le=MOST_DEVIATION)]
 
 
 class GenerateSpec(BaseModel):
     """What a `generate` job makes. How many is the job's total: item i uses group i modulo the number of groups.
 
-    Rotation, stretch and shear are bounds (least, most) that each letter's transform is drawn from.
+    Rotation, stretch and shear are bounds (least, most) that each letter's transform is drawn from. A family that
+    knows no style vectors honours neither `style` nor `attributes` nor `mix`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -121,10 +142,23 @@ class GenerateSpec(BaseModel):
     letters: Annotated[tuple[Group, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=MOST_GROUPS)]
     layout: Annotated[Layout | None, BeforeValidator(_layout)] = None  # None: what suits each group's length
     size: Annotated[int, Field(ge=16, le=1024)] = 256  # pixels, both ways
-    model: Annotated[str, Field(max_length=100), AfterValidator(_model)] = "letters"
+    model: Reference = "letters"
+    judge: Reference | None = None  # whose reading is the variants' legibility; None: `judge-select`, if there is one
+    psi: Annotated[float, Field(ge=0, le=MOST_PSI)] | None = None  # truncation: 0 the mean style; None: the model's
+    style: Vector | None = None  # the style vector of all variants, as an inversion gives it; None: each draws its own
+    spread: Share = 0.0  # how far from `style` each variant goes towards the style that it draws
+    attributes: Annotated[dict[Attribute, Deviation], BeforeValidator(_attributes)] = Field(default_factory=dict)
+    mix: Share = 0.0  # chance that a letter takes half of its style from a second one
     rotation: Annotated[Pair, _bounds(30.0)] = (-2.0, 2.0)  # degrees, counter-clockwise
     stretch: Annotated[Pair, _bounds(0.12)] = (-0.1, 0.1)  # share of the width; more comes from the style's width
     shear: Annotated[Pair, _bounds(0.3)] = (-0.04, 0.16)  # sideways a height; positive leans like an italic
+
+    @field_validator("spread")
+    @classmethod
+    def _spread_about_a_style(cls, value: float, info: ValidationInfo) -> float:
+        if value and info.data.get("style") is None:
+            raise ValueError("this is how far variants may go from a given style; give one in style")
+        return value
 
     @model_validator(mode="after")
     def _fit_layout(self) -> "GenerateSpec":
@@ -162,7 +196,9 @@ class Recipe:
     size: int  # pixels
     model: str
     seed: int
-    style: tuple[float, ...]  # STYLE numbers, shared by all letters
+    style: tuple[float, ...]  # STYLE numbers, drawn, shared by all letters
+    second: tuple[float, ...]  # STYLE numbers of the style mixed in
+    mixed: tuple[bool, ...]  # one a letter: whether it takes half of the second style
     rotation: tuple[float, ...]  # one a letter, as are the next two: degrees
     stretch: tuple[float, ...]  # share of the width
     shear: tuple[float, ...]  # sideways a height
@@ -176,7 +212,9 @@ class Recipes:
     seed: int
     start: int
     stop: int
-    style: NDArray[np.float32]  # [n, STYLE]
+    style: NDArray[np.float32]  # [n, STYLE], as is the next
+    second: NDArray[np.float32]  # zeros where nothing is mixed
+    mixed: NDArray[np.bool_]  # [n, MOST_LETTERS]
     rotation: Floats  # [n, MOST_LETTERS], as are the next two; values past the last letter mean nothing
     stretch: Floats
     shear: Floats
@@ -213,6 +251,8 @@ class Recipes:
             model=self.spec.model,
             seed=self.seed,
             style=tuple(self.style[row].tolist()),
+            second=tuple(self.second[row].tolist()),
+            mixed=tuple(self.mixed[row, own].tolist()),
             rotation=tuple(self.rotation[row, own].tolist()),
             stretch=tuple(self.stretch[row, own].tolist()),
             shear=tuple(self.shear[row, own].tolist()),
@@ -225,16 +265,19 @@ def draw(spec: GenerateSpec, seed: int, start: int, stop: int) -> Recipes:
         raise Invalid(f"a seed lies between 0 and {MOST_SEED}, not {seed}", "/seed")
     if not 0 <= start <= stop <= MOST_INDEX:
         raise Invalid(f"items {start} to {stop} are no range of a job")
-    style = _normal(_words(seed, _STYLE_STREAM, STYLE, start, stop)).astype(np.float32)
     scalars = _uniform(_words(seed, _SCALAR_STREAM, _SCALARS, start, stop))
     turn, widen, lean = (scalars[:, first : first + _DRAWS] for first in range(0, 3 * _DRAWS, _DRAWS))
-    style.flags.writeable = False
+    mixed = scalars[:, 3 * _DRAWS : 3 * _DRAWS + MOST_LETTERS] < spec.mix
+    mixed.flags.writeable = False
+    styles = _draw_styles(seed, _STYLE_STREAM, start, stop)
     return Recipes(
         spec=spec,
         seed=seed,
         start=start,
         stop=stop,
-        style=style,
+        style=styles,
+        second=_draw_styles(seed, _SECOND_STREAM, start, stop) if spec.mix else _no_styles(stop - start),
+        mixed=mixed,
         rotation=_blend(turn, spec.rotation),
         stretch=_blend(widen, spec.stretch),
         shear=_blend(lean, spec.shear),
@@ -251,6 +294,16 @@ def _words(seed: int, stream: int, words: int, start: int, stop: int) -> NDArray
     steps = words // _WORDS
     philox = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64), counter=start * steps)
     return philox.random_raw((stop - start) * words).reshape(stop - start, words)
+
+
+def _draw_styles(seed: int, stream: int, start: int, stop: int) -> NDArray[np.float32]:
+    styles = _normal(_words(seed, stream, STYLE, start, stop)).astype(np.float32)
+    styles.flags.writeable = False
+    return styles
+
+
+def _no_styles(count: int) -> NDArray[np.float32]:
+    return np.broadcast_to(np.float32(0), (count, STYLE))  # cannot be written to
 
 
 def _blend(uniform: Floats, bounds: tuple[float, float]) -> Floats:

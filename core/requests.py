@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
+from core.alphabet import parse
 from core.catalogue import datasets, models
 from core.catalogue.tables import Job
 from core.errors import Invalid
 from core.ledger.jobs import MAX_SEED, MAX_TOTAL, Submission, submit
-from core.ledger.kinds import JobKind
+from core.ledger.kinds import KINDS, JobKind
 from core.ledger.states import Priority
 from core.recipe import BLOCK, ENGINE, parse_spec
 from core.training.config import TrainConfig
@@ -44,6 +45,16 @@ def _storable(spec: dict[str, Any]) -> dict[str, Any]:
     return spec
 
 
+def _one_letter(text: str) -> str:
+    try:
+        letters = parse(text[:16])
+    except Invalid as error:
+        raise ValueError(str(error)) from error
+    if len(letters) != 1:
+        raise ValueError(f"a picture shows one letter, not {letters!r}")
+    return letters
+
+
 Spec = Annotated[dict[str, Any], AfterValidator(_storable)]
 
 
@@ -56,7 +67,9 @@ class JobRequest(BaseModel):
     spec: Spec = Field(default_factory=dict, description="What the kind needs to know")
     count: int | None = Field(None, ge=1, le=MAX_TOTAL, description="Variants in the whole job; generate and null only")
     seed: int = Field(0, ge=0, le=MAX_SEED, description="Of everything drawn by lot; a training has its own in spec")
-    priority: Literal["interactive", "normal", "bulk"] = "normal"
+    priority: Literal["interactive", "normal", "bulk"] | None = Field(
+        None, description="Null: interactive for evaluate, sheet and invert, normal for the others"
+    )
     device: Literal["auto", "cpu", "gpu"] = "auto"
     shard_size: int | None = Field(
         None, ge=1, le=MAX_TOTAL, description="Items in a shard, instead of by measured rate"
@@ -69,6 +82,40 @@ class DatasetSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     dataset: str = datasets.BUILTIN
+
+
+class EvaluateSpec(BaseModel):
+    """What an `evaluate` job measures, and beside which real letters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    model: str = "letters"
+    dataset: str | None = None
+    """None: what the version was trained on, else the built-in fonts."""
+    judge: str = models.REPORTER
+
+
+class SheetSpec(BaseModel):
+    """What a `sheet` job draws, and among which real letters it looks for the nearest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    model: str = "letters"
+    dataset: str | None = None
+    """None: what the version was trained on, else the built-in fonts, if they have been looked at."""
+
+
+class InvertSpec(BaseModel):
+    """Which uploaded font or picture an `invert` job looks for the style of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    model: str = "letters"
+    upload: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file, as its upload was answered")
+    name: str = Field("the file", min_length=1, max_length=200, description="What messages call the file")
+    letter: Annotated[str, AfterValidator(_one_letter)] | None = None
+    """Which letter a picture shows."""
+    steps: int = Field(300, ge=1, le=5_000, description="Of optimisation")
 
 
 class NullSpec(BaseModel):
@@ -94,7 +141,8 @@ class _Draft:
     def submission(self, kind: JobKind, spec: dict[str, Any], total: int, seed: int, **more: Any) -> Submission:
         device = more.pop("device", self.request.device)
         queues = ("cpu", "gpu") if device == "auto" else (device,)
-        priority = Priority[self.request.priority.upper()]
+        named = self.request.priority
+        priority = Priority[named.upper()] if named is not None else KINDS[kind].priority
         return Submission(kind.value, spec, total, seed, priority, queues, **more)
 
     def count(self) -> int:
@@ -150,9 +198,21 @@ def _generate(draft: _Draft) -> tuple[Submission, ...]:
     layouts = {spec.layout_of(letters) for letters in spec.letters}
     # One layout for all groups is written down, so that variants can be sought by it without looking at each.
     layout = layouts.pop() if len(layouts) == 1 else None
-    resolved = spec.model_copy(update={"model": pinned.reference, "layout": layout}).model_dump(mode="json")
+    update = {"model": pinned.reference, "layout": layout, "judge": _judge(draft.session, spec.judge)}
+    resolved = spec.model_copy(update=update).model_dump(mode="json")
     more = {"needs": {"engine": ENGINE}, "model_version_id": pinned.id, "shard_size": request.shard_size}
     return (draft.submission(JobKind.GENERATE, resolved, draft.count(), request.seed, **more),)
+
+
+def _judge(session: Session, named: str | None) -> str | None:
+    """The judge's version that a job is tied to: the one named, else the one in production, if there is any."""
+    if named is None:
+        found = models.pin_if_any(session, models.GATE)
+        return found.reference if found is not None else None
+    try:
+        return models.pin(session, named).reference
+    except Invalid as error:
+        raise Invalid(str(error), "/spec/judge") from error
 
 
 def _train(draft: _Draft) -> tuple[Submission, ...]:
@@ -181,6 +241,43 @@ def _look(draft: _Draft, dataset_id: uuid.UUID, name: str) -> Submission:
     return draft.submission(JobKind.DATASET, spec, PROVISIONAL_FILES, 0, device="auto")
 
 
+def _evaluate(draft: _Draft) -> tuple[Submission, ...]:
+    draft.no_count()
+    spec = _parse(EvaluateSpec, draft.request.spec, "/spec")
+    pinned = models.pin(draft.session, spec.model)
+    name = spec.dataset or models.trained_on(draft.session, draft.owner_id, pinned.id) or datasets.BUILTIN
+    dataset, version = datasets.find(draft.session, draft.owner_id, name)
+    resolved = {"model": pinned.reference, "dataset": name, "judge": _judge(draft.session, spec.judge)}
+    evaluation = draft.submission(JobKind.EVALUATE, resolved, 1, draft.request.seed, **_tied(pinned))
+    return (evaluation,) if version is not None else (_look(draft, dataset.id, dataset.name), evaluation)
+
+
+def _sheet(draft: _Draft) -> tuple[Submission, ...]:
+    draft.no_count()
+    spec = _parse(SheetSpec, draft.request.spec, "/spec")
+    pinned = models.pin(draft.session, spec.model)
+    name = spec.dataset or models.trained_on(draft.session, draft.owner_id, pinned.id) or datasets.BUILTIN
+    dataset, version = datasets.find(draft.session, draft.owner_id, name)
+    version = version or datasets.newest(draft.session, dataset)
+    if version is None and spec.dataset is not None:
+        raise Invalid(f"dataset {name!r} has no version yet; a dataset job makes one", "/spec/dataset")
+    resolved = {"model": pinned.reference, "dataset": f"{dataset.name}:{version.number}" if version else None}
+    return (draft.submission(JobKind.SHEET, resolved, 1, draft.request.seed, **_tied(pinned)),)
+
+
+def _invert(draft: _Draft) -> tuple[Submission, ...]:
+    draft.no_count()
+    spec = _parse(InvertSpec, draft.request.spec, "/spec")
+    pinned = models.pin(draft.session, spec.model)
+    resolved = spec.model_copy(update={"model": pinned.reference}).model_dump(mode="json")
+    return (draft.submission(JobKind.INVERT, resolved, 1, draft.request.seed, **_tied(pinned)),)
+
+
+def _tied(pinned: models.Pinned) -> dict[str, Any]:
+    """A job on one model version, for slots that know its kind."""
+    return {"needs": {"engine": ENGINE}, "model_version_id": pinned.id}
+
+
 def _null(draft: _Draft) -> tuple[Submission, ...]:
     spec = _parse(NullSpec, draft.request.spec, "/spec").model_dump(mode="json")
     size = draft.request.shard_size
@@ -191,6 +288,9 @@ _RESOLVERS: dict[JobKind, Callable[[_Draft], tuple[Submission, ...]]] = {
     JobKind.GENERATE: _generate,
     JobKind.TRAIN: _train,
     JobKind.DATASET: _dataset,
+    JobKind.EVALUATE: _evaluate,
+    JobKind.SHEET: _sheet,
+    JobKind.INVERT: _invert,
     JobKind.NULL: _null,
 }
 

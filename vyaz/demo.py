@@ -28,6 +28,7 @@ from vyaz.up.processes import Command, Place, start, wait_for
 FOLDER: Final = Path("out/demo")
 PAIRS: Final = ("HR", "ЄЩ")
 COUNT: Final = 500
+NANO_COUNT: Final = 64
 MINUTES: Final = 1.0
 SEED: Final = 2026
 
@@ -45,7 +46,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        (FOLDER / "sheet.png").unlink(missing_ok=True)
+        for name in ("sheet.png", "nano.png"):
+            (FOLDER / name).unlink(missing_ok=True)
         with _up(FOLDER / "data", FOLDER / "up.log") as client:
             summary = _work(client)
         _tell("down", "everything stopped in order")
@@ -85,30 +87,48 @@ def check(client: Client, job: Job, count: int) -> Counter[str]:
 
 
 def _work(client: Client) -> list[tuple[str, str]]:
-    """Train, generate, check, draw; what there is to say about it."""
-    _tell("train", f"mlp, {MINUTES:g} min on the installed font packages; reading them comes first")
-    trained = _finish(client, client.jobs.train("fonts", family="mlp", name="letters", minutes=MINUTES))
-    _tell("generate", f"{COUNT} variants of {' and '.join(PAIRS)} with {trained.model or 'letters'}")
+    """Generate with what ships, check and draw; then train a small model and draw with it. What there is to say."""
+    sheet, nano = FOLDER / "sheet.png", FOLDER / "nano.png"
+    _tell("generate", f"{COUNT} variants of {' and '.join(PAIRS)} with the letters that ship")
     began = time.monotonic()
     made = _finish(client, client.jobs.generate(PAIRS, count=COUNT, seed=SEED))
     seconds = time.monotonic() - began
     _tell("check", "every variant in the catalogue and in the store")
     counts = check(client, made, COUNT)
-    sheet = FOLDER / "sheet.png"
-    drawn, shown = draw_sheet(client, made)
-    deliver(drawn, str(sheet))
-    _tell("sheet", f"{shown} of them on {sheet}")
+    _draw(client, made, sheet)
+    _tell("train", f"a nano of your own, {MINUTES:g} min on the installed font packages; reading them comes first")
+    trained = _finish(
+        client, client.jobs.train("fonts", family="style", architecture="nano", name="nano", minutes=MINUTES)
+    )
+    small = _finish(client, client.jobs.generate(PAIRS, model="nano", count=NANO_COUNT, seed=SEED))
+    check(client, small, NANO_COUNT)
+    _draw(client, small, nano)
     of_each = ", ".join(f"{count} {letters}" for letters, count in counts.items())
     return [
         ("variants", f"{COUNT} distinct ({of_each}) in {spell_seconds(seconds)}, {COUNT / seconds:,.0f}/s"),
+        ("model", f"{made.model}, which ships; legibility {_legibility(client, made):.3f} by its judge"),
         (
-            "model",
-            f"{made.model}, {trained.done:,} optimisation steps, {spell_seconds(trained.device_seconds)} of training",
+            "trained",
+            f"{small.model}, {trained.done:,} optimisation steps, {spell_seconds(trained.device_seconds)} of training",
         ),
-        ("sheet", str(sheet)),
+        ("sheets", f"{sheet} and {nano}"),
         ("data", f"{FOLDER / 'data'}   (look again: vyaz up --data {FOLDER / 'data'})"),
         ("logs", f"{FOLDER / 'data' / 'logs'}"),
     ]
+
+
+def _draw(client: Client, job: Job, path: Path) -> None:
+    drawn, shown = draw_sheet(client, job)
+    deliver(drawn, str(path))
+    _tell("sheet", f"{shown} of them on {path}")
+
+
+def _legibility(client: Client, job: Job) -> float:
+    """How surely the judge reads the variants: the mean of what is stored with each."""
+    read = [variant.legibility for variant in client.variants.list(job=job.id)]
+    if None in read:
+        raise DemoFailed("a variant has no legibility; was it not read by the judge that ships?")
+    return sum(value for value in read if value is not None) / len(read)
 
 
 def _finish(client: Client, job: Job) -> Job:

@@ -85,6 +85,11 @@ class Transport:
         """POST something new, once, however often it has to be sent."""
         return _json(self._request("POST", path, body=body, headers={"Idempotency-Key": str(uuid.uuid4())}))
 
+    def upload(self, path: str, data: bytes, **query: object) -> Json:
+        """POST a file to make something new, once, however often it has to be sent."""
+        headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/octet-stream"}
+        return _json(self._request("POST", path, query=query, content=data, headers=headers))
+
     def post(self, path: str, body: Json | None = None) -> Json:
         """POST an order, which is not given again when nobody knows whether it was heard."""
         return _json(self._request("POST", path, body=body))
@@ -121,13 +126,14 @@ class Transport:
         *,
         query: Mapping[str, object] | None = None,
         body: Json | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
         given = {name: str(value) for name, value in (query or {}).items() if value is not None}
         repeatable = method in _REPEATABLE or "Idempotency-Key" in (headers or {})
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                response = self._http.request(method, path, params=given, json=body, headers=headers)
+                response = self._http.request(method, path, params=given, json=body, content=content, headers=headers)
             except httpx2.TransportError as error:
                 if attempt == ATTEMPTS or not (repeatable or isinstance(error, _NEVER_SENT)):
                     raise Unavailable(f"no answer from {self.url}: {error or type(error).__name__}") from error

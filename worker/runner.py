@@ -208,7 +208,7 @@ def _as_shard(error: Exception) -> VyazError:
 
 def _load(kind: JobKind, place: Workplace) -> Work:
     """Import a kind's work when it is first needed: torch is not for the parent, nor for a slot that only sleeps."""
-    if kind in (JobKind.GENERATE, JobKind.TRAIN):
+    if kind not in (JobKind.DATASET, JobKind.NULL):
         import torch
 
         torch.set_num_threads(place.settings.threads or visible_cores())
@@ -220,6 +220,18 @@ def _load(kind: JobKind, place: Workplace) -> Work:
         from worker.kinds.train import Train
 
         return Train(place)
+    if kind is JobKind.EVALUATE:
+        from worker.kinds.evaluate import Evaluate
+
+        return Evaluate(place)
+    if kind is JobKind.SHEET:
+        from worker.kinds.sheet import Sheet
+
+        return Sheet(place)
+    if kind is JobKind.INVERT:
+        from worker.kinds.invert import Invert
+
+        return Invert(place)
     if kind is JobKind.DATASET:
         from worker.kinds.dataset import Dataset
 

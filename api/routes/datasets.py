@@ -49,7 +49,7 @@ def create(
     response: Response,
 ) -> schemas.Dataset:
     """Nothing is read now: its first version is made when it is first trained on, on the workers' machine."""
-    dataset, made = datasets.create(session, caller.owner_id, body.name, body.kind, body.path)
+    dataset, made = datasets.create(session, caller.owner_id, body.name, body.kind, body.path, body.split)
     if not made:
         response.status_code = 200
     response.headers["Location"] = f"/v1/datasets/{dataset.name}"

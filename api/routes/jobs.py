@@ -1,17 +1,19 @@
 """Jobs: submit, read, order about, remove."""
 
 import uuid
+from functools import partial
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, BackgroundTasks, Body, Query, Response
+from fastapi import APIRouter, BackgroundTasks, Body, Header, Query, Response
 from sqlalchemy.orm import Session
 
 from api import examples, schemas
-from api.auth import Reader, Writer
+from api.auth import BriefReader, Reader, Writer
 from api.cursors import Keyset
 from api.errors import documented
 from api.parameters import Cursor, IdempotencyKey, Limit
+from api.pictures import SHOWN_PICTURE, answer_picture
 from api.services import RequestRings, RequestServices, RequestSession, Services
 from core.broker import QUEUES
 from core.catalogue import jobs
@@ -23,6 +25,7 @@ from core.ledger.jobs import order, remove, reprioritise
 from core.ledger.kinds import JobKind
 from core.ledger.states import JobState, Priority
 from core.requests import JobRequest, submit_request
+from core.storage.uploads import upload_key
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +78,21 @@ def show(job_id: uuid.UUID, session: RequestSession, caller: Reader) -> schemas.
     return schemas.Job.of(jobs.get(session, caller.owner_id, job_id))
 
 
+@router.get("/{job_id}/image", summary="The picture that it ended in", response_class=Response, responses=SHOWN_PICTURE)
+def image(
+    job_id: uuid.UUID,
+    caller: BriefReader,
+    services: RequestServices,
+    if_none_match: Annotated[str | None, Header(max_length=1000)] = None,
+) -> Response:
+    """The PNG of a job of kind sheet or invert; pictures of variants are theirs."""
+    caller.require(Scope.READ)
+    # No transaction is open while the store is read.
+    with services.database.transaction() as session:
+        place = jobs.picture(session, caller.owner_id, job_id)
+    return answer_picture(partial(services.blobs.get, place.path), place.digest, if_none_match)
+
+
 @router.patch("/{job_id}", summary="Move a job to another class", responses=SHOWN)
 def change(job_id: uuid.UUID, body: schemas.JobChange, session: RequestSession, caller: Writer) -> schemas.Job:
     """Interactive goes before normal, normal before bulk."""
@@ -121,8 +139,9 @@ def delete(
     background: BackgroundTasks,
 ) -> None:
     """The rows go now, the pictures after the answer."""
+    upload = jobs.last_use(session, caller.owner_id, job_id)
     remove(session, caller.owner_id, job_id)
-    background.add_task(_remove_objects, services, job_id)
+    background.add_task(_remove_objects, services, job_id, upload_key(caller.owner_id, upload) if upload else None)
 
 
 def _shown(session: Session, job: Job) -> schemas.Job:
@@ -139,9 +158,11 @@ def allow_faults(caller: Caller, request: JobRequest) -> None:
         caller.require(Scope.ADMIN)
 
 
-def _remove_objects(services: Services, job_id: uuid.UUID) -> None:
-    """Everything below the job's name, so that what a lost lease left goes too."""
+def _remove_objects(services: Services, job_id: uuid.UUID, upload: str | None) -> None:
+    """Everything below the job's name, so that what a lost lease left goes too; and the upload that only it used."""
     try:
+        if upload is not None:
+            services.blobs.delete(upload)
         for folder in (f"jobs/{job_id}", f"datasets/jobs/{job_id}"):
             for key in list(services.blobs.keys(folder)):
                 services.blobs.delete(key)

@@ -1,6 +1,7 @@
 """Variants: list, one, its picture."""
 
 import uuid
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Response
@@ -10,19 +11,19 @@ from api.auth import BriefReader, Reader
 from api.cursors import Keyset
 from api.errors import documented
 from api.parameters import Cursor, Limit
+from api.pictures import SHOWN_PICTURE, answer_picture
 from api.services import RequestServices, RequestSession
 from core.alphabet import parse
 from core.catalogue import models, variants
 from core.catalogue.keys import Scope
 from core.catalogue.variants import Filters, VariantView
-from core.errors import EnvironmentFault, Invalid
+from core.errors import Invalid
 from core.registry import Layout
 
 router = APIRouter(prefix="/v1/variants", tags=["variants"])
 KEYSET = Keyset("variants", tuple[int, int])
 
 VariantId = Annotated[str, Path(max_length=60, description="<job id>.<index>")]
-FOREVER = "private, max-age=31536000, immutable"
 
 
 @router.get("", summary="Variants, by job (the newest first) and index", responses=documented(401, 403, 422, 503))
@@ -58,16 +59,7 @@ def show(variant_id: VariantId, session: RequestSession, caller: Reader) -> sche
     return schemas.Variant.model_validate(variants.get(session, caller.owner_id, variant_id))
 
 
-@router.get(
-    "/{variant_id}/image",
-    summary="Its picture",
-    response_class=Response,
-    responses={
-        200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
-        304: {"description": "The picture is the one that the client has"},
-        **documented(401, 403, 404, 422, 503),
-    },
-)
+@router.get("/{variant_id}/image", summary="Its picture", response_class=Response, responses=SHOWN_PICTURE)
 def image(
     variant_id: VariantId,
     caller: BriefReader,
@@ -79,14 +71,8 @@ def image(
     # No transaction is open while the store is read.
     with services.database.transaction() as session:
         place = variants.locate(session, caller.owner_id, variant_id)
-    headers = {"ETag": f'"{place.digest.hex()}"', "Cache-Control": FOREVER}
-    if headers["ETag"] in (if_none_match or ""):
-        return Response(status_code=304, headers=headers)
-    try:
-        png = services.blobs.get_range(place.path, place.offset, place.length)
-    except Invalid as error:
-        raise EnvironmentFault(f"the stored shard is damaged: {error}") from error
-    return Response(png, media_type="image/png", headers={**headers, "X-Content-Type-Options": "nosniff"})
+    fetch = partial(services.blobs.get_range, place.path, place.offset, place.length)
+    return answer_picture(fetch, place.digest, if_none_match)
 
 
 def _letters(text: str) -> str:

@@ -11,9 +11,10 @@ from core.catalogue.rows import VariantRow
 if TYPE_CHECKING:
     import psycopg
 
-COPY = """COPY variant (job_number, index, letters, layout, model_version_id, shard_id, "offset", length, digest, ink)
+COPY = """COPY variant
+(job_number, index, letters, layout, model_version_id, shard_id, "offset", length, digest, ink, legibility)
 FROM STDIN (FORMAT BINARY)"""
-TYPES = ("int8", "int8", "text", "text", "uuid", "int8", "int8", "int4", "bytea", "float8")
+TYPES = ("int8", "int8", "text", "text", "uuid", "int8", "int8", "int4", "bytea", "float8", "float8")
 
 
 def copy_variants(
@@ -37,5 +38,6 @@ def copy_variants(
                     row.length,
                     row.digest,
                     row.ink,
+                    row.legibility,
                 )
             )

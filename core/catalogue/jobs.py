@@ -16,6 +16,8 @@ from core.catalogue.tables import Job, Shard
 from core.errors import NotFound
 
 FINISHED = ("done", "failed", "cancelled")
+PICTURED = ("sheet", "invert")
+"""Kinds of job that end in one picture."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,14 @@ class Work:
     """Items that the holders have passed but not handed in yet."""
     rate: float = 0.0
     """Items a second, from the measured rate of each holder's device class."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Where a job's own picture lies in the store, and its SHA-256."""
+
+    path: str
+    digest: bytes
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,27 @@ def get(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> JobView:
     if job is None:
         raise NotFound(f"there is no job {job_id}")
     return view(session, [job])[0]
+
+
+def picture(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Picture:
+    """The picture that a job of kind sheet or invert ended in; raises `NotFound` for a job without one (yet)."""
+    mine = sa.select(Shard.path, Shard.digest, Job.kind, Job.state).join(Job, Job.number == Shard.job_number)
+    mine = mine.where(Job.id == job_id, Job.owner_id == owner_id, Job.kind.in_(PICTURED), Shard.path.is_not(None))
+    row = session.execute(mine.order_by(Shard.id.desc()).limit(1)).one_or_none()
+    if row is None:
+        job = get(session, owner_id, job_id).row
+        what = f"it is {job.state}" if job.kind in PICTURED else f"jobs of kind {' and '.join(PICTURED)} have"
+        raise NotFound(f"job {job_id} has no picture: {what}")
+    return Picture(row.path, row.digest)
+
+
+def last_use(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> str | None:
+    """The SHA-256 of the upload that this job works on, if no other job of its owner does."""
+    upload = Job.spec["upload"].astext
+    mine = sa.and_(Job.owner_id == owner_id, Job.kind == "invert")
+    found = session.scalar(sa.select(upload).where(mine, Job.id == job_id))
+    others = sa.select(sa.exists().where(mine, Job.id != job_id, upload == found))
+    return found if found is not None and not session.scalar(others) else None
 
 
 def page(

@@ -15,6 +15,10 @@ from core.errors import Invalid, NotFound
 
 PRODUCTION = "production"
 """The alias that a plain name means, where there is one."""
+GATE = "judge-select"
+"""The judge whose reading is stored with variants."""
+REPORTER = "judge-report"
+"""The judge that only reports: figures of an evaluation."""
 KNOWN_SHOWN = 10
 
 _REFERENCE = re.compile(
@@ -28,6 +32,14 @@ class Pinned:
 
     id: uuid.UUID
     reference: str
+
+
+@dataclass(frozen=True)
+class StoredVersion:
+    """Where a version's weights lie, and the SHA-256 that they must have."""
+
+    path: str
+    digest: bytes
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,8 @@ class VersionView:
     """The job that trained it."""
     step: int | None
     device_seconds: float | None
+    figures: dict[str, Any] | None
+    """What its last evaluation found."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,39 @@ def pin(session: Session, reference: str) -> Pinned:
     if version is None:
         raise Invalid(_no_version(session, model, reference), "/spec/model")
     return Pinned(version.id, f"{model.name}:{version.number}")
+
+
+def pin_if_any(session: Session, reference: str) -> Pinned | None:
+    """The version that a reference means now; None where there is none."""
+    try:
+        return pin(session, reference)
+    except Invalid:
+        return None
+
+
+def locate(session: Session, version_id: uuid.UUID | None) -> StoredVersion:
+    """Where a version's weights lie; raises `NotFound`."""
+    found = sa.select(ModelVersion.path, ModelVersion.digest).where(ModelVersion.id == version_id)
+    row = session.execute(found).one_or_none()
+    if row is None:
+        raise NotFound("the model version is gone")
+    return StoredVersion(row.path, row.digest)
+
+
+def keep_figures(session: Session, version_id: uuid.UUID | None, figures: dict[str, Any]) -> None:
+    """Put figures beside a version, in the place of earlier ones."""
+    session.execute(sa.update(ModelVersion).where(ModelVersion.id == version_id).values(figures=figures))
+
+
+def trained_on(session: Session, owner_id: uuid.UUID, version_id: uuid.UUID) -> str | None:
+    """The dataset version a version was trained on, `fonts:2`; None where that is unknown, or another owner's."""
+    rows = sa.select(Dataset.name, DatasetVersion.number).select_from(ModelVersion)
+    rows = rows.join(TrainingRun, TrainingRun.id == ModelVersion.training_run_id)
+    rows = rows.join(DatasetVersion, DatasetVersion.id == TrainingRun.dataset_version_id)
+    rows = rows.join(Dataset, Dataset.id == DatasetVersion.dataset_id)
+    seen = sa.or_(Dataset.owner_id == owner_id, Dataset.owner_id.is_(None))
+    row = session.execute(rows.where(ModelVersion.id == version_id, seen)).one_or_none()
+    return f"{row.name}:{row.number}" if row is not None else None
 
 
 def get(session: Session, owner_id: uuid.UUID, name: str) -> ModelView:
@@ -166,4 +213,5 @@ def _version_view(row: Any, owner_id: uuid.UUID) -> VersionView:
         job=row.job_id if row.owner_id == owner_id else None,
         step=run.step if run is not None else None,
         device_seconds=run.device_seconds if run is not None else None,
+        figures=version.figures,
     )

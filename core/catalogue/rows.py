@@ -18,11 +18,13 @@ class VariantRow:
     offset: int  # of the PNG in the shard's tar, bytes
     length: int  # of the PNG, bytes
     ink: float  # share of the canvas, 0 to 1
+    legibility: float | None = None  # probability of its least legible letter, 0 to 1; None: no judge read it
 
     @classmethod
     def rebuild(cls, meta: Mapping[str, Any], offset: int, length: int) -> "VariantRow":
         """Make the row again from what a shard says of one picture; raise `Invalid` if it does not say enough."""
         try:
+            legibility = meta.get("legibility")  # shards of engine 1 say nothing of it
             return cls(
                 index=int(meta["index"]),
                 letters=str(meta["letters"]),
@@ -31,6 +33,7 @@ class VariantRow:
                 offset=offset,
                 length=length,
                 ink=float(meta["ink"]),
+                legibility=None if legibility is None else float(legibility),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise Invalid(f"a picture's description is damaged: {error!r}") from error

@@ -220,6 +220,7 @@ class Variant(Table):
     length: Mapped[int] = mapped_column(Integer)
     digest: Mapped[bytes]
     ink: Mapped[float]
+    legibility: Mapped[float | None]
 
 
 class Model(Table):
@@ -248,6 +249,7 @@ class ModelVersion(Table):
     size: Mapped[int]
     training_run_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("training_run.id"))
     created_at: Mapped[datetime] = _created()
+    figures: Mapped[dict[str, Any] | None]
 
 
 class Alias(Table):

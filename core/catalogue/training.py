@@ -42,13 +42,21 @@ def open_segment(
     """
     run = session.scalar(sa.select(TrainingRun).where(TrainingRun.job_number == job_number))
     if run is None:
-        version = _made_by(session, after_id) or _newest(session, owner_id, spec["dataset"])
+        version = choose_dataset(session, owner_id, after_id, spec["dataset"])
         values = {"job_number": job_number, "model_id": _model(session, spec["name"]).id, "family": spec["family"]}
         values |= {"config": dict(spec), "dataset_version_id": version.id}
         run = session.scalars(insert(TrainingRun).returning(TrainingRun), [values]).one()
     else:
         version = session.get_one(DatasetVersion, run.dataset_version_id)
     return Segment(run.id, run.checkpoint, run.checkpoint_digest, version.path, version.digest)
+
+
+def choose_dataset(session: Session, owner_id: uuid.UUID, after_id: uuid.UUID | None, name: str) -> DatasetVersion:
+    """The version that the dataset job before this one made or found, else the one that `fonts` or `fonts:2` means.
+
+    Raises `JobError` when there is none.
+    """
+    return _made_by(session, after_id) or _newest(session, owner_id, name)
 
 
 def keep_segment(
@@ -103,5 +111,5 @@ def _newest(session: Session, owner_id: uuid.UUID, name: str) -> DatasetVersion:
     newest = versions.order_by(Dataset.owner_id.is_(None), DatasetVersion.number.desc()).limit(1)
     version = session.scalar(newest)
     if version is None:
-        raise JobError(f"dataset {name!r} has no version to train on")
+        raise JobError(f"dataset {name!r} has no version to work with")
     return version

@@ -41,6 +41,7 @@ class VariantView:
     model: str | None
     digest: bytes
     ink: float
+    legibility: float | None
 
     @property
     def id(self) -> str:
@@ -99,7 +100,8 @@ def page(
     return _views(session, list(found))
 
 
-_FIELDS = (Variant.job_number, Variant.index, Variant.letters, Variant.layout, Variant.digest, Variant.ink)
+_SCORES = (Variant.ink, Variant.legibility)
+_FIELDS = (Variant.job_number, Variant.index, Variant.letters, Variant.layout, Variant.digest, *_SCORES)
 _COLUMNS = (Job.id, Job.model_version_id, *_FIELDS)
 
 
@@ -158,6 +160,7 @@ def _views(session: Session, rows: list[Any]) -> list[VariantView]:
             model=pinned.get(row.model_version_id),
             digest=row.digest,
             ink=row.ink,
+            legibility=row.legibility,
         )
         for row in rows
     ]

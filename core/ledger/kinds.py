@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.errors import Invalid
+from core.ledger.states import Priority
 
 
 class JobKind(StrEnum):
@@ -12,6 +13,9 @@ class JobKind(StrEnum):
     GENERATE = "generate"
     TRAIN = "train"
     DATASET = "dataset"
+    EVALUATE = "evaluate"
+    SHEET = "sheet"
+    INVERT = "invert"
     NULL = "null"
 
 
@@ -31,6 +35,13 @@ class Kind:
     """Whether one more shard runs when all items are finished."""
     losses: int = 3
     """How many crashes a shard that cannot be split survives."""
+    priority: Priority = Priority.NORMAL
+    """The class of a job whose request names none."""
+
+
+def _question(name: JobKind, item: str) -> Kind:
+    """One item that somebody waits for."""
+    return Kind(name, item, splits=False, whole=True, in_flight_limit=1, priority=Priority.INTERACTIVE)
 
 
 KINDS: dict[JobKind, Kind] = {
@@ -39,6 +50,9 @@ KINDS: dict[JobKind, Kind] = {
         Kind(JobKind.GENERATE, item="variant", splits=True),
         Kind(JobKind.TRAIN, item="optimisation step", splits=False, whole=True, in_flight_limit=1),
         Kind(JobKind.DATASET, item="source file", splits=True, closing=True),
+        _question(JobKind.EVALUATE, item="evaluation"),
+        _question(JobKind.SHEET, item="sheet"),
+        _question(JobKind.INVERT, item="inversion"),
         Kind(JobKind.NULL, item="nothing", splits=True),
     )
 }

@@ -127,7 +127,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(str(resources.files("font_source_serif_pro") / "files" / f"SourceSerifPro-{name}.otf"), fonts)
     with running(data, workers=1) as instance:
         instance.client.datasets.add("few", path=str(fonts))
-        job = instance.client.jobs.train("few", family="mlp", name="letters", minutes=0.25).wait(timeout=240)
+        job = instance.client.jobs.train("few", family="mlp", name="quick", minutes=0.25).wait(timeout=240)
         assert job.state == "done"
     return data
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.acceptance
 
 
 def generate(client: Client, **options: object) -> Job:
-    return client.jobs.generate(PAIRS, count=COUNT, seed=SEED, **options)
+    return client.jobs.generate(PAIRS, count=COUNT, seed=SEED, model="quick", **options)
 
 
 def stored_digests(instance: Instance, job: Job) -> dict[int, str]:

@@ -26,6 +26,7 @@ from core.catalogue.tables import Alias, Job, Model, ModelVersion, Owner
 from core.ledger import jobs, leases, slots
 from core.ledger.finish import Outcome, Stored, finish_surely
 from core.ledger.leases import Lease
+from core.recipe import ENGINE
 from core.settings import Settings
 from core.storage.blobs import Blobs
 from core.storage.shards import ShardWriter, shard_key
@@ -74,7 +75,7 @@ class House:
 
     def slot(self, queue: str = "cpu") -> uuid.UUID:
         with self.database.transaction() as session:
-            return slots.register(session, slots.Slot("node", "host", 1, 1, queue, queue, "test", "0", 1))
+            return slots.register(session, slots.Slot("node", "host", 1, 1, queue, queue, "test", "0", ENGINE))
 
     def claim(self, slot: uuid.UUID) -> Lease:
         with self.database.transaction() as session:
@@ -93,7 +94,7 @@ class House:
                 span = writer.add(index, png, {})
                 text = letters[index % len(letters)]
                 layout = "single" if len(text) == 1 else "straight"
-                rows.append(VariantRow(index, text, layout, sha256(png).digest(), span.offset, span.length, 0.25))
+                rows.append(VariantRow(index, text, layout, sha256(png).digest(), span.offset, span.length, 0.25, 0.9))
             size, digest = writer.store(Blobs.open(self.settings.store_url), key)
 
         def keep(session: Any) -> dict[str, Any]:

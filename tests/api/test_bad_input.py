@@ -253,3 +253,17 @@ def test_a_dataset_without_a_whole_path_is_refused(api: TestClient, house: House
     problem = refusal(api.post("/v1/datasets", headers=house.keys["write"], json={"name": "own", "path": path}))
 
     assert problem["errors"][0]["pointer"] == "/path"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"kind": "emnist", "split": "byclass"}, "letters"),
+        ({"kind": "fonts", "path": "/fonts", "split": "letters"}, "has no split"),
+    ],
+)
+def test_a_split_is_one_of_emnists(api: TestClient, house: House, body: dict[str, str], reason: str) -> None:
+    problem = refusal(api.post("/v1/datasets", headers=house.keys["write"], json={"name": "own", **body}))
+
+    assert problem["errors"][0]["pointer"] == "/split"
+    assert reason in str(problem)

@@ -94,6 +94,7 @@ def test_a_variant_says_what_it_is(api: TestClient, house: House, jobs: list[str
         "model": "other:1",
         "digest": sha256(b"picture 2").hexdigest(),
         "ink": 0.25,
+        "legibility": 0.9,
     }
 
 
@@ -171,10 +172,11 @@ def test_a_dataset_is_registered_once_and_its_name_is_not_taken_twice(api: TestC
     assert (made.status_code, again.status_code, rival.status_code) == (201, 200, 201)
     assert (other.status_code, builtin.status_code) == (409, 409)
     assert made.json() | {"created_at": ""} == {
-        "name": "mine", "kind": "fonts", "path": "/fonts/mine", "builtin": False, "versions": [], "created_at": "",
+        "name": "mine", "kind": "fonts", "path": "/fonts/mine", "split": None, "builtin": False,
+        "versions": [], "created_at": "",
     }  # fmt: skip
     listed = api.get("/v1/datasets", headers=own).json()["items"]
-    assert [(item["name"], item["builtin"]) for item in listed] == [("fonts", True), ("mine", False)]
+    assert [(item["name"], item["builtin"]) for item in listed] == [("emnist", True), ("fonts", True), ("mine", False)]
 
 
 def test_workers_are_the_live_slots_and_name_only_ones_own_jobs(api: TestClient, house: House) -> None:

@@ -14,7 +14,8 @@ from core.recipe import BLOCK, MOST_LETTERS, MOST_SEED, STYLE, GenerateSpec, dra
 from core.registry import Layout
 
 SPEC = GenerateSpec(letters=("AB", "ЇЖ", "Q"))
-COLUMNS = ("style", "rotation", "stretch", "shear")
+COLUMNS = ("style", "second", "mixed", "rotation", "stretch", "shear")
+MIXED = SPEC.model_copy(update={"mix": 0.4})
 
 
 def philox(counter: int, key: tuple[int, int]) -> list[int]:
@@ -38,8 +39,8 @@ def philox(counter: int, key: tuple[int, int]) -> list[int]:
 )
 def test_a_range_gives_the_same_recipes_wherever_it_is_cut(seed: int, start: int, first: int, second: int) -> None:
     middle, stop = start + first, start + first + second
-    whole = draw(SPEC, seed, start, stop)
-    parts = [draw(SPEC, seed, start, middle), draw(SPEC, seed, middle, stop)]
+    whole = draw(MIXED, seed, start, stop)
+    parts = [draw(MIXED, seed, start, middle), draw(MIXED, seed, middle, stop)]
 
     for name in COLUMNS:
         joined = np.concatenate([getattr(part, name) for part in parts])
@@ -91,6 +92,31 @@ def test_transforms_keep_to_their_bounds_and_letters_of_a_variant_move_together(
     assert np.allclose(drawn.shear, 0.1)
     assert (drawn.stretch.max(1) - drawn.stretch.min(1)).max() <= 0.24 * (1 - recipes.COMMON) + 1e-9
     assert (drawn.stretch.max(1) - drawn.stretch.min(1)).min() > 0
+
+
+def test_style_mixing_takes_as_many_letters_as_its_chance_says_and_changes_nothing_else_that_is_drawn() -> None:
+    plain, mixed = draw(SPEC, 3, 0, 2000), draw(MIXED, 3, 0, 2000)
+
+    assert not plain.mixed.any()
+    assert not plain.second.any()
+    assert abs(mixed.mixed.mean() - 0.4) < 0.02
+    assert abs(float(mixed.second.std()) - 1) < 0.02
+    assert abs(np.corrcoef(mixed.second.ravel(), mixed.style.ravel())[0, 1]) < 0.01
+    assert all(np.array_equal(getattr(plain, name), getattr(mixed, name)) for name in (COLUMNS[0], *COLUMNS[3:]))
+
+
+def test_attributes_stand_in_one_order_however_they_were_written() -> None:
+    one = parse_spec({"letters": ["A"], "attributes": {"slant": 1, "weight": -2.5}})
+    other = parse_spec({"letters": ["A"], "attributes": {"weight": -2.5, "slant": 1.0}})
+
+    assert list(one.attributes.items()) == list(other.attributes.items()) == [("weight", -2.5), ("slant", 1.0)]
+    assert one.model_dump_json() == other.model_dump_json()
+
+
+def test_a_spec_of_engine_1_still_means_what_it_meant() -> None:
+    spec = parse_spec({"letters": ["AB"], "layout": "straight", "size": 256, "model": "letters:3", "shear": [0, 0.1]})
+
+    assert (spec.judge, spec.psi, spec.style, spec.spread, spec.attributes, spec.mix) == (None, None, None, 0, {}, 0)
 
 
 def test_items_take_the_groups_in_turn() -> None:
@@ -150,6 +176,19 @@ def test_letters_are_brought_to_capitals() -> None:
         ({"letters": ["AB"], "shear": [0.2, 0.1]}, "/shear", "above"),
         ({"letters": ["AB"], "rotation": [0, float("nan")]}, "/rotation/1", "finite"),
         ({"letters": ["AB"], "count": 5}, "/count", "not permitted"),
+        ({"letters": ["AB"], "psi": 1.6}, "/psi", "1.5"),
+        ({"letters": ["AB"], "psi": -0.1}, "/psi", "0"),
+        ({"letters": ["AB"], "psi": float("nan")}, "/psi", "finite|0|1.5"),
+        ({"letters": ["AB"], "mix": 2}, "/mix", "1"),
+        ({"letters": ["AB"], "style": []}, "/style", "at least 1"),
+        ({"letters": ["AB"], "style": [0.0] * 513}, "/style", "512"),
+        ({"letters": ["AB"], "style": [0.0, float("inf")]}, "/style/1", "finite"),
+        ({"letters": ["AB"], "style": [1.0], "spread": 1.1}, "/spread", "1"),
+        ({"letters": ["AB"], "spread": 0.5}, "/spread", "give one in style"),
+        ({"letters": ["AB"], "attributes": {"colour": 1}}, "/attributes", "weight, width, slant, contrast, serif"),
+        ({"letters": ["AB"], "attributes": {"weight": 3.1}}, "/attributes/weight", "3"),
+        ({"letters": ["AB"], "attributes": ["weight"]}, "/attributes", "must map"),
+        ({"letters": ["AB"], "judge": "two words"}, "/judge", "letters@production"),
     ],
 )
 def test_a_spec_that_makes_no_sense_is_refused_by_field(data: dict[str, object], pointer: str, message: str) -> None:

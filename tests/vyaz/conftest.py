@@ -27,6 +27,7 @@ from core.ledger.finish import Failure, Outcome, Stored, finish_surely
 from core.ledger.leases import Lease
 from core.ledger.states import UNFINISHED
 from core.monogram.picture import digest, encode
+from core.recipe import ENGINE
 from core.settings import Settings
 from core.storage.blobs import Blobs
 from core.storage.shards import ShardWriter, shard_key
@@ -119,7 +120,7 @@ class House:
         """Claim and finish up to so many shards by hand; how many there were."""
         if self.slot is None:
             with self.door.database.transaction() as session:
-                slot = slots.Slot("node", "host", 1, 1, "cpu", "cpu", "test", "0", 1)
+                slot = slots.Slot("node", "host", 1, 1, "cpu", "cpu", "test", "0", ENGINE)
                 self.slot = slots.register(session, slot)
         for done in range(shards):
             with self.door.database.transaction() as session:

@@ -197,7 +197,14 @@ def test_the_lists_of_everything_else(house: House, vyaz: Vyaz, tmp_path: Path) 
     assert vyaz("datasets", "add", "mine", ".").code == 0
     datasets = {each["name"]: each for each in json.loads(vyaz("datasets", "list", "--json").out)}
     assert datasets["mine"]["path"] == str(tmp_path)  # absolute: the worker has another working folder
-    assert vyaz("datasets", "list").out.splitlines()[1] == "fonts\tfonts\tinstalled font packages\t0"
+    assert vyaz("datasets", "list").out.splitlines()[1:3] == [
+        "emnist\temnist\tdownload\t0",
+        "fonts\tfonts\tinstalled font packages\t0",
+    ]
+    assert vyaz("datasets", "add", "hands", "--kind", "emnist", "--split", "balanced").code == 0
+    hands = json.loads(vyaz("datasets", "list", "--json").out)[2]
+    assert (hands["name"], hands["kind"], hands["split"], hands["path"]) == ("hands", "emnist", "balanced", None)
+    assert vyaz("datasets", "add", "nowhere").code != 0  # fonts need a folder
     assert json.loads(vyaz("workers", "list", "--json").out)[0]["queue"] == "cpu"
     assert vyaz("owners", "set", "guest", "--weight", "3").code == 0
     assert {"name": "guest", "weight": 3.0}.items() <= json.loads(vyaz("owners", "list", "--json").out)[0].items()

@@ -184,7 +184,11 @@ def test_the_rest_of_what_there_is(house: House, client: Client) -> None:
     ]
     assert client.models.get("letters").newest is not None
     assert client.datasets.add("mine", str(house.folder)).path == str(house.folder)
-    assert {dataset.name: dataset.builtin for dataset in client.datasets.list()} == {"fonts": True, "mine": False}
+    assert {dataset.name: dataset.builtin for dataset in client.datasets.list()} == {
+        "emnist": True,
+        "fonts": True,
+        "mine": False,
+    }
     assert [(worker.node, worker.queue, worker.state) for worker in client.workers.list()] == [("node", "cpu", "idle")]
     assert client.owners.set("guest", 2.5).weight == 2.5
     assert {owner.name: owner.weight for owner in client.owners.list()}.items() >= {

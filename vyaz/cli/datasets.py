@@ -23,7 +23,7 @@ def list_datasets(as_json: AsJson = False, data: Data = None) -> None:
         (
             each.name,
             each.kind,
-            each.path or "installed font packages",
+            each.path or ("download" if each.kind == "emnist" else "installed font packages"),
             max((v.number for v in each.versions), default=0),
         )
         for each in datasets
@@ -34,19 +34,26 @@ def list_datasets(as_json: AsJson = False, data: Data = None) -> None:
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="Small letters, digits, point, hyphen, underscore.")],
-    folder: Annotated[Path | None, typer.Argument(help="Folder with fonts, as the workers see it.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder with fonts or idx files, as the workers see it.")
+    ] = None,
     path: Annotated[Path | None, typer.Option(help="The folder, by option.")] = None,
-    kind: Annotated[str, typer.Option(help="fonts.")] = "fonts",
+    kind: Annotated[str, typer.Option(help="fonts or emnist.")] = "fonts",
+    split: Annotated[str | None, typer.Option(help="letters or balanced, for emnist.")] = None,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Register a folder; it is read when a training first uses it, and again whenever it changed."""
+    """Register a folder; it is read when a training first uses it, and again whenever it changed.
+
+    EMNIST needs no folder where the workers may download it.
+    """
     source = folder or path
-    if source is None or (folder and path):
+    if (source is None and kind != "emnist") or (folder and path):
         raise typer.BadParameter("name one folder with fonts: vyaz datasets add NAME FOLDER")
     with connect(data) as client:
         # A worker has a working folder of its own.
-        added = client.datasets.add(name, str(source.expanduser().absolute()), kind)
+        whole = str(source.expanduser().absolute()) if source else None
+        added = client.datasets.add(name, whole, kind, split=split)
     say(f"Added {added.name}. Train on it: vyaz train --dataset {added.name}")
     if as_json:
         emit_json(added)

@@ -1,6 +1,8 @@
 """`vyaz generate` and `vyaz train`; the same options make the requests of schedules."""
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -16,6 +18,29 @@ Device = Annotated[str, typer.Option(help="Where it may run: auto, cpu or gpu.")
 Priority = Annotated[str, typer.Option(help="interactive, normal or bulk.")]
 
 
+def _read_style(file: str) -> list[float]:
+    """The style vector in a file that `vyaz models invert` wrote, or in a plain JSON list."""
+    try:
+        found = json.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{file} is no JSON: {error}") from error
+    vector = found.get("w") if isinstance(found, dict) else found
+    if not isinstance(vector, list):
+        raise typer.BadParameter(f"{file} holds no style vector")
+    return [float(number) for number in vector if isinstance(number, int | float)]
+
+
+def _read_attribute(text: str) -> tuple[str, float]:
+    """`weight=1.5` as name and number; the API knows which there are."""
+    name, _, number = text.partition("=")
+    try:
+        return name.strip(), float(number)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no attribute with a number, as weight=1.5") from None
+
+
 def generate(
     letters: Annotated[list[str], typer.Argument(help="Groups of letters that make one monogram each: AB ЇЖ")],
     count: Annotated[int, typer.Option("--count", "-n", help="Variants in all.")],
@@ -23,6 +48,21 @@ def generate(
     layout: Annotated[str | None, typer.Option(help="single or straight; else what suits the letters.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same variants.")] = 0,
     size: Annotated[int | None, typer.Option(help="Width and height in pixels.  [default: 256]")] = None,
+    psi: Annotated[float | None, typer.Option(help="0 draws the mean style, 1 all; else the model's own.")] = None,
+    style: Annotated[
+        Any, typer.Option(parser=_read_style, metavar="FILE", help="A style, as vyaz models invert writes it.")
+    ] = None,
+    spread: Annotated[float | None, typer.Option(help="How far from that style variants may go, 0 to 1.")] = None,
+    attributes: Annotated[
+        list[Any] | None,
+        typer.Option(
+            "--attribute",
+            parser=_read_attribute,
+            metavar="NAME=NUMBER",
+            help="weight, width, slant, contrast or serif by -3 to 3 deviations: weight=1.5. May be repeated.",
+        ),
+    ] = None,
+    mix: Annotated[float | None, typer.Option(help="Chance that a letter is half of another style.")] = None,
     device: Device = "auto",
     priority: Priority = "normal",
     shard_size: Annotated[int | None, typer.Option(help="Variants in a shard; else as many as take 20 s.")] = None,
@@ -38,6 +78,11 @@ def generate(
         layout=layout,
         size=size,
         seed=seed,
+        psi=psi,
+        style=style,
+        spread=spread,
+        attributes=attributes,
+        mix=mix,
         device=device,
         priority=priority,
         shard_size=shard_size,
@@ -47,7 +92,10 @@ def generate(
 
 def train(
     dataset: Annotated[str, typer.Option(help="The letters to learn from: see vyaz datasets list.")] = "fonts",
-    family: Annotated[str | None, typer.Option(help="mlp.")] = None,
+    family: Annotated[str | None, typer.Option(help="style, mlp or judge.")] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="Of a style: default or nano; of a judge: select or report.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The model that this makes a version of.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the dataset.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Minutes of training, instead of --epochs.")] = None,
@@ -55,6 +103,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of weights, order and noise.")] = None,
     optimiser: Annotated[str | None, typer.Option(help="adam, adamw, sgd, adagrad, rmsprop or adadelta.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    loss: Annotated[str | None, typer.Option(help="bce, lsgan, wgan-gp or relativistic.")] = None,
     device: Device = "auto",
     priority: Priority = "normal",
     wait: Wait = False,
@@ -65,6 +114,7 @@ def train(
     request = train_request(
         dataset,
         family=family,
+        architecture=architecture,
         name=name,
         epochs=epochs,
         minutes=minutes,
@@ -74,6 +124,7 @@ def train(
         seed=seed,
         optimiser=optimiser,
         lr=lr,
+        loss=loss,
     )
     _submit(request, wait, as_json, data)
 

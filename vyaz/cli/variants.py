@@ -38,9 +38,10 @@ def list_variants(
         emit_json(found)
         return
     rows = [
-        (f"{shorten(each.job)}.{each.index}", each.letters, each.layout, each.model, each.digest[:12]) for each in found
+        (f"{shorten(each.job)}.{each.index}", each.letters, each.layout, each.model, each.legibility, each.digest[:12])
+        for each in found
     ]
-    emit_table(("variant", "letters", "layout", "model", "digest"), rows)
+    emit_table(("variant", "letters", "layout", "model", "legibility", "digest"), rows)
 
 
 @app.command()
@@ -52,8 +53,8 @@ def show(variant: VariantId, as_json: AsJson = False, data: Data = None) -> None
         emit_json(found)
         return
     ink = None if found.ink is None else f"{found.ink:.1%}"
-    row = (found.id, found.letters, found.layout, found.model, ink, found.digest)
-    emit_table(("variant", "letters", "layout", "model", "ink", "digest"), [row])
+    row = (found.id, found.letters, found.layout, found.model, ink, found.legibility, found.digest)
+    emit_table(("variant", "letters", "layout", "model", "ink", "legibility", "digest"), [row])
 
 
 @app.command()

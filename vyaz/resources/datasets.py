@@ -28,7 +28,9 @@ class Dataset:
     name: str
     kind: str
     path: str | None = None
-    """A folder on the worker's machine; None for the font packages installed there."""
+    """A folder on the worker's machine; None for the font packages installed there, or a download."""
+    split: str | None = None
+    """The part of EMNIST; None for letters."""
     builtin: bool = False
     versions: tuple[DatasetVersion, ...] = ()
     created_at: datetime | None = None
@@ -45,6 +47,7 @@ class Datasets:
         for item in self._transport.pages("/v1/datasets"):
             yield read(Dataset, item)
 
-    def add(self, name: str, path: str | None = None, kind: str = "fonts") -> Dataset:
+    def add(self, name: str, path: str | None = None, kind: str = "fonts", *, split: str | None = None) -> Dataset:
         """Register a folder on the worker's machine; its first version is made when it is first used."""
-        return read(Dataset, self._transport.create("/v1/datasets", {"name": name, "kind": kind, "path": path}))
+        body = {"name": name, "kind": kind, "path": path, **({"split": split} if split else {})}
+        return read(Dataset, self._transport.create("/v1/datasets", body))

@@ -10,7 +10,14 @@ from pydantic import ConfigDict, SkipValidation
 
 from core.errors import NotFound, Unavailable, VyazError
 from core.ledger.states import JobState
-from vyaz.resources.requests import dataset_request, generate_request, null_request, train_request
+from vyaz.resources.requests import (
+    dataset_request,
+    evaluate_request,
+    generate_request,
+    null_request,
+    sheet_request,
+    train_request,
+)
 from vyaz.transport import Json, Transport, read
 
 FIRST_LOOK: Final = 0.2  # seconds; between looks at a job when its events cannot be had, growing to
@@ -122,6 +129,25 @@ class Jobs:
     def dataset(self, dataset: str = "fonts") -> Job:
         """Submit a new look at a dataset's source."""
         return self.submit(dataset_request(dataset))
+
+    def evaluate(self, model: str = "letters", **options: Any) -> Job:
+        """Submit the measuring of a model version; its figures are kept with the version, and in the job's result."""
+        return self.submit(evaluate_request(model, **options))
+
+    def sheet(self, model: str = "letters", **options: Any) -> Job:
+        """Submit the drawing of a page of a model version; `image` fetches it when the job is done."""
+        return self.submit(sheet_request(model, **options))
+
+    def invert(self, file: bytes, name: str, model: str = "letters", letter: str | None = None) -> Job:
+        """Submit the search for the style of a font, or of the picture of one letter, which `letter` names.
+
+        The job's result has the style vector `w`, which the option `style` of `generate` takes, and the overlap `iou`.
+        """
+        return self._job(self._transport.upload(f"/v1/models/{model}/inversions", file, name=name, letter=letter))
+
+    def image(self, job_id: str) -> bytes:
+        """The PNG that a job of kind sheet or invert ended in; raises `NotFound`."""
+        return self._transport.get_bytes(f"/v1/jobs/{job_id}/image")
 
     def null(self, count: int, **options: Any) -> Job:
         """Submit work that makes nothing."""

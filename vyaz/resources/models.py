@@ -25,6 +25,8 @@ class Version:
     """The job that trained it, if it is one's own and still there."""
     step: int | None = None
     device_seconds: float | None = None
+    figures: dict[str, Any] | None = None
+    """What its last evaluation found."""
     created_at: datetime | None = None
 
 

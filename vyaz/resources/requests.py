@@ -3,7 +3,7 @@
 Nothing is checked here: the API knows what is allowed, and says so. An option of None is left to the API's default.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vyaz.transport import Json
 
@@ -15,6 +15,7 @@ def generate_request(
     model: str | None = None,
     layout: str | None = None,
     size: int | None = None,
+    attributes: Mapping[str, float] | Iterable[tuple[str, float]] | None = None,
     seed: int = 0,
     device: str = "auto",
     priority: str = "normal",
@@ -24,9 +25,11 @@ def generate_request(
     """Ask for `count` variants in all, item i of group i modulo the number of groups in `letters`.
 
     `model` is `letters`, `letters:3` or `letters@alias`; `size` is in pixels; `spec` takes the other fields of
-    `core.recipe.GenerateSpec` (rotation, stretch, shear).
+    `core.recipe.GenerateSpec` (rotation, stretch, shear; psi, style and spread, mix; judge). `attributes` are standard
+    deviations by name, `{"weight": 1.5}`.
     """
-    fields = {"letters": list(letters), "model": model, "layout": layout, "size": size, **spec}
+    moved = dict(attributes) if attributes else None
+    fields = {"letters": list(letters), "model": model, "layout": layout, "size": size, "attributes": moved, **spec}
     request = {"kind": "generate", "spec": _given(fields), "count": count, "seed": seed, "shard_size": shard_size}
     return _given({**request, "device": device, "priority": priority})
 
@@ -50,6 +53,19 @@ def train_request(
 def dataset_request(dataset: str = "fonts") -> Json:
     """Ask to look at a dataset's source again: a new version is made only if its content changed."""
     return {"kind": "dataset", "spec": {"dataset": dataset}}
+
+
+def evaluate_request(
+    model: str = "letters", *, dataset: str | None = None, judge: str | None = None, seed: int = 0, device: str = "auto"
+) -> Json:
+    """Ask for the figures of a model version, beside the letters of a dataset."""
+    spec = _given({"model": model, "dataset": dataset, "judge": judge})
+    return {"kind": "evaluate", "spec": spec, "seed": seed, "device": device}
+
+
+def sheet_request(model: str = "letters", *, dataset: str | None = None, seed: int = 0, device: str = "auto") -> Json:
+    """Ask for a page of what a model version draws."""
+    return {"kind": "sheet", "spec": _given({"model": model, "dataset": dataset}), "seed": seed, "device": device}
 
 
 def null_request(

@@ -27,6 +27,8 @@ class Variant:
     """SHA-256 of size, mode and pixels, in hexadecimal: the same for the same picture, however it is packed."""
     ink: float | None = None
     """Share of the picture that is ink."""
+    legibility: float | None = None
+    """How surely a judge reads its least legible letter, 0 to 1; None: no judge read it."""
     created_at: datetime | None = None
 
 

@@ -39,10 +39,12 @@ SOURCE = Path(__file__).parents[2]  # where api, core and worker lie: a child im
 
 @dataclass(frozen=True)
 class Setup:
-    """What is done when the servers run and before any process starts; both take the URL of the database."""
+    """What is done when the servers run and before any process starts; each takes the URL of the database."""
 
     migrate: Callable[[str], None]
     create_key: Callable[[str], str]
+    ship: Callable[[str, str], object] = lambda database_url, store_url: None
+    """Registers the weights that come with Vyaz; takes the URL of the store too."""
 
 
 def up(
@@ -65,7 +67,7 @@ def up(
         raise Invalid(f"--workers must be 1 to 256, not {workers}")
     refuse_held(claim(data))
     port = choose_port(port)
-    supervisor = Supervisor(data, port, commands(port, workers, device), Setup(_migrate, _create_key), ready)
+    supervisor = Supervisor(data, port, commands(port, workers, device), Setup(_migrate, _create_key, _ship), ready)
     return supervisor.run(Settings())
 
 
@@ -142,7 +144,9 @@ class Supervisor:
 
     def _serve(self, servers: ServerPair, settings: Settings) -> None:
         folder = servers.folder
+        store_url = settings.store_url or folder.store.as_uri()
         self._setup.migrate(servers.database_url)
+        self._setup.ship(servers.database_url, store_url)
         key = folder.secret(KEY)
         if key is None:
             key = self._setup.create_key(servers.database_url)
@@ -151,7 +155,7 @@ class Supervisor:
             "VYAZ_DATA": str(folder.path),
             "VYAZ_DATABASE_URL": servers.database_url,
             "VYAZ_BROKER_URL": servers.broker_url,
-            "VYAZ_STORE_URL": settings.store_url or folder.store.as_uri(),
+            "VYAZ_STORE_URL": store_url,
         }
         try:
             for command in self._plan:
@@ -275,6 +279,13 @@ def _migrate(url: str) -> None:
     from core.catalogue.database import migrate
 
     migrate(url)
+
+
+def _ship(database_url: str, store_url: str) -> None:
+    from core.shipped import register_at
+
+    for reference in register_at(database_url, store_url):
+        logger.info("registered %s", reference)
 
 
 def _create_key(url: str) -> str:

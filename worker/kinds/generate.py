@@ -3,19 +3,17 @@
 import uuid
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.catalogue.ingest import copy_variants
-from core.catalogue.tables import ModelVersion
 from core.errors import Invalid, JobError
 from core.ledger.finish import Failure, Keep, Outcome, Stored
 from core.ledger.leases import Lease
 from core.pipeline import Composer, generate
 from core.recipe import GenerateSpec, parse_spec
-from core.storage import weights
 from core.storage.shards import shard_key
 from worker.heartbeat import Hold
+from worker.materials import load_named, load_weights
 from worker.runner import Workplace
 
 
@@ -42,19 +40,10 @@ class Generate:
     def _composer(self, lease: Lease) -> Composer:
         if self._warm is None or self._warm[0] != lease.job_id:
             spec = _spec(lease)
-            path, digest = self._where(lease)
-            tensors, meta = weights.load(self._place.blobs, path, digest.hex())
-            self._warm = lease.job_id, Composer(spec, lease.seed, tensors, meta, self._place.device)
+            tensors, meta = load_weights(self._place, lease.model_version_id)
+            judge = load_named(self._place, spec.judge) if spec.judge is not None else None
+            self._warm = lease.job_id, Composer(spec, lease.seed, tensors, meta, self._place.device, judge)
         return self._warm[1]
-
-    def _where(self, lease: Lease) -> tuple[str, bytes]:
-        """The pinned version's weights: their name and SHA-256."""
-        with self._place.database.transaction() as session:
-            found = sa.select(ModelVersion.path, ModelVersion.digest).where(ModelVersion.id == lease.model_version_id)
-            row = session.execute(found).one_or_none()
-        if row is None:
-            raise JobError("the model version of this job is gone")
-        return row.path, row.digest
 
 
 def _spec(lease: Lease) -> GenerateSpec:

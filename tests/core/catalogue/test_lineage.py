@@ -92,10 +92,10 @@ def test_another_owners_dataset_is_not_found_and_not_named(database: Database, t
         with pytest.raises(Invalid) as refused:
             datasets.find(session, rival, "mine")
 
-    assert str(refused.value) == "there is no dataset 'mine'; there are: fonts"
+    assert str(refused.value) == "there is no dataset 'mine'; there are: emnist, fonts"
 
 
-def test_the_built_in_dataset_is_there_once_however_many_ask(database: Database) -> None:
+def test_the_built_in_datasets_are_there_once_however_many_ask(database: Database) -> None:
     def ensure(_: int) -> None:
         with database.transaction() as session:
             datasets.ensure_builtin(session)
@@ -103,9 +103,26 @@ def test_the_built_in_dataset_is_there_once_however_many_ask(database: Database)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(ensure, range(16)))
     with database.transaction() as session:
-        rows = session.scalars(sa.select(Dataset)).all()
+        rows = session.scalars(sa.select(Dataset).order_by(Dataset.name)).all()
 
-    assert [(row.name, row.owner_id, row.kind, row.config) for row in rows] == [("fonts", None, "fonts", {})]
+    assert [(row.name, row.owner_id, row.kind, row.config) for row in rows] == [
+        ("emnist", None, "emnist", {}),
+        ("fonts", None, "fonts", {}),
+    ]
+
+
+def test_an_own_dataset_hides_the_built_in_one_from_its_owner_alone(database: Database, trained: uuid.UUID) -> None:
+    with database.transaction() as session:
+        studio, rival = (owners.ensure(session, name).id for name in ("studio", "rival"))
+        own, _ = datasets.create(session, studio, "emnist", "emnist", "/nist", "balanced")
+        found = datasets.find(session, studio, "emnist")[0]
+        seen = [view.row.id for view in datasets.page(session, studio, None, 9) if view.row.name == "emnist"]
+        others = [view.row.owner_id for view in datasets.page(session, rival, None, 9) if view.row.name == "emnist"]
+
+    assert found.id == own.id
+    assert own.config == {"path": "/nist", "split": "balanced"}
+    assert seen == [own.id]
+    assert others == [None]
 
 
 @pytest.mark.parametrize(
