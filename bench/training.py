@@ -22,6 +22,7 @@ from torchvision import transforms
 from bench.row import Row
 from core.alphabet import LETTERS
 from core.networks import mlp
+from core.registry import Family
 from core.training.config import TrainConfig
 from core.training.datasets import archive
 from core.training.datasets.outlines import measure as measure_field
@@ -54,7 +55,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 def measure() -> list[Row]:
     """Return the images a second of both, and their ratio."""
     packed = _letters().pack()
-    run = Run.start(TrainConfig(minutes=60, batch=BATCH), packed, "cpu")
+    run = Run.start(TrainConfig(family=Family.MLP, minutes=60, batch=BATCH), packed, "cpu")
     peer = _teach(view(archive.Dataset.load(packed), mlp.SIZE, mlp.REACH))
     ours, theirs = [], []
     # Both on one thread, as we train. On quiet cores a second one gives the peer 5 % more, on busy ones it costs most.
