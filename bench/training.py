@@ -26,7 +26,8 @@ from core.registry import Family
 from core.training.config import TrainConfig
 from core.training.datasets import archive
 from core.training.datasets.outlines import measure as measure_field
-from core.training.loop import Run, one_thread
+from core.training.loop import Run
+from core.training.run import one_thread
 from core.training.views import View, view
 
 BATCH: Final = 32

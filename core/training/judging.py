@@ -6,11 +6,10 @@ training dynamics of diffusion models", 2024). So a run may stop at any segment,
 uninterrupted one bit for bit, on a CPU at one thread count.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from math import ceil, isfinite, sqrt
-from time import perf_counter
+from math import sqrt
 from typing import Any, Final, Self
 
 import numpy as np
@@ -23,12 +22,11 @@ from core.errors import JobError
 from core.networks import judge as judges
 from core.networks.judge import Architecture, Judge
 from core.registry import Family
-from core.training import checkpoints
+from core.training import checkpoints, run
 from core.training.config import ARCHITECTURES, TrainConfig
 from core.training.datasets.archive import CLAMP, Dataset
 from core.training.datasets.split import check, split
 from core.training.distortions import Distortion, distort
-from core.training.loop import LOG_EVERY, one_thread
 from core.training.samples import draw_grid
 
 METRICS: Final = ("loss/judge", "accuracy/distorted")
@@ -43,13 +41,14 @@ _DECAY: Final = 0.05
 _SMOOTHING: Final = 0.05  # some display glyphs are not the letter they are said to be
 _GAMMA: Final = 6.0
 _EMA_EVERY: Final = 4
-_GUESSED_STEPS: Final = 5.0  # a second, until measured
 _COLUMNS: Final = 16
 _PORTION: Final = 512
 
 
-class Run:
-    """A judge's training in memory: `start` or `resume`, `advance`, take its `checkpoint`, at last its `weights`."""
+class Run(run.Run):
+    """A run of family `judge`."""
+
+    guessed_steps = 5.0
 
     def __init__(
         self,
@@ -60,11 +59,7 @@ class Run:
         seen: NDArray[np.bool_],
     ) -> None:
         """Prepare training on the styles [S] that may be seen; raise `JobError` if they have no letters."""
-        self.config = config
-        self.step_count = 0
-        self.device_seconds = 0.0  # of all segments so far
-        self._dataset_sha256 = dataset.sha256
-        self._device = torch.device(device)
+        super().__init__(config, dataset, device)
         self._letters = Letters(dataset, np.flatnonzero(seen[dataset.styles]), self._device)
         self._unseen = Letters(dataset, _choose(dataset, ~seen, config.seed), self._device)
         if not len(self._letters.labels):
@@ -74,9 +69,6 @@ class Run:
         self._ema = deepcopy(self._judge).requires_grad_(False).eval()
         self._optimiser = _make_optimiser(self._judge, config)
         self._draws = torch.Generator(self._device).manual_seed(config.seed)
-        self._sums = torch.zeros(len(METRICS), device=self._device)
-        self._metrics: list[tuple[int, str, float]] = []
-        self._logged_at = (0, 0.0)  # step and device-seconds of the last metrics
 
     @classmethod
     def start(cls, config: TrainConfig, dataset: bytes, device: str) -> Self:
@@ -86,46 +78,19 @@ class Run:
         architecture = choose_architecture(config)
         return cls(config, loaded, device, architecture, np.asarray(split(loaded)) == architecture.value)
 
-    @classmethod
-    def resume(cls, config: TrainConfig, dataset: bytes, device: str, checkpoint: bytes) -> Self:
-        """Go on from a checkpoint of the same configuration and dataset; raise `JobError` if it is of another."""
-        run = cls.start(config, dataset, device)
-        run._restore(*checkpoints.unpack(checkpoint))
-        return run
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return METRICS
 
     @property
-    def total_steps(self) -> int:
-        """Steps of the whole run: exact for epochs, an estimate by the speed so far for minutes."""
-        if self.config.epochs is not None:
-            return max(1, ceil(self.config.epochs * len(self._letters.labels) / self._batch))
-        known = self.device_seconds > 1
-        speed = self.step_count / self.device_seconds if known else _GUESSED_STEPS
-        return max(self.step_count + (0 if self.finished else 1), round(self._budget * speed))
+    def _steps_an_epoch(self) -> float:
+        return len(self._letters.labels) / self._batch
 
-    @property
-    def finished(self) -> bool:
-        """Whether the run's epochs or device-seconds are used up."""
-        if self.config.epochs is not None:
-            return self.step_count >= self.total_steps
-        return self.device_seconds >= self._budget
-
-    @property
-    def _budget(self) -> float:
-        return 60.0 * (1.0 if self.config.minutes is None else self.config.minutes)
-
-    def advance(self, keep_going: Callable[[int], bool]) -> None:
-        """Step until the run is finished or `keep_going(step_count)`, asked after every step, says no."""
-        before = perf_counter()
-        going = True
-        with one_thread():
-            while going and not self.finished:
-                self.step()
-                now = perf_counter()
-                self.device_seconds += now - before
-                before = now
-                if self.step_count % LOG_EVERY == 0:
-                    self._log()
-                going = keep_going(self.step_count)
+    def _observe(self, steps: int, seconds: float) -> Iterator[tuple[str, float]]:
+        yield "speed/images", self._batch * steps / seconds
+        if self.step_count % LOOK_EVERY == 0 and len(self._unseen.labels):
+            fields, labels = self._unseen.all()
+            yield "accuracy/unseen", float(judges.accuracy(self._ema, fields, labels).float().mean())
 
     def step(self) -> None:
         """Train on one batch, drawn by weight and distorted."""
@@ -162,27 +127,6 @@ class Run:
         wanted = able if self.config.precision == "auto" else self.config.precision == "bf16"
         return torch.autocast(self._device.type, torch.bfloat16) if wanted else nullcontext()
 
-    def _log(self) -> None:
-        """Turn the sums since the last metrics into means; raise `JobError` if one is not a number."""
-        steps = self.step_count - self._logged_at[0]
-        seconds = self.device_seconds - self._logged_at[1]
-        for name, value in zip(METRICS, (self._sums / steps).tolist(), strict=True):
-            if not isfinite(value):
-                raise JobError(f"training diverged: {name} is {value} at step {self.step_count}; lower lr")
-            self._metrics.append((self.step_count, name, value))
-        self._metrics.append((self.step_count, "speed/images", self._batch * steps / max(seconds, 1e-9)))
-        if self.step_count % LOOK_EVERY == 0 and len(self._unseen.labels):
-            fields, labels = self._unseen.all()
-            share = judges.accuracy(self._ema, fields, labels).float().mean()
-            self._metrics.append((self.step_count, "accuracy/unseen", float(share)))
-        self._sums.zero_()
-        self._logged_at = (self.step_count, self.device_seconds)
-
-    def drain_metrics(self) -> list[tuple[int, str, float]]:
-        """Return (step, name, value) of everything measured since the last call."""
-        drained, self._metrics = self._metrics, []
-        return drained
-
     def samples(self) -> bytes:
         """Return a PNG of unseen letters, those first that the judge finds least like what they are said to be."""
         letters = self._unseen if len(self._unseen.labels) else self._letters
@@ -202,42 +146,17 @@ class Run:
         meta = self._ema.meta() | {"dataset": self._dataset_sha256, "steps": str(self.step_count)}
         return self._ema.store(), meta
 
-    def checkpoint(self) -> bytes:
-        """Return the whole state of the run; raise `JobError` if it is not finite."""
-        tensors = self._state()
-        checkpoints.check_finite({name: tensor for name, tensor in tensors.items() if name != "sums"})
-        return checkpoints.pack(
-            tensors,
-            {
-                "config": self.config.model_dump(mode="json"),
-                "dataset": self._dataset_sha256,
-                "step_count": self.step_count,
-                "device_seconds": self.device_seconds,
-                "logged_at": self._logged_at,
-                "threads": torch.get_num_threads(),
-            },
-        )
-
     def _state(self) -> dict[str, Tensor]:
-        tensors = {"draws": self._draws.get_state(), "sums": self._sums}
+        tensors = {"draws": self._draws.get_state()}
         tensors |= checkpoints.join(self._judge.state_dict(), "judge")
         tensors |= checkpoints.join(self._ema.state_dict(), "ema")
         return tensors | checkpoints.join(checkpoints.optimiser_state(self._optimiser), "optimiser")
 
-    def _restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        said, own = (checkpoints.settings(config) for config in (values["config"], self.config.model_dump(mode="json")))
-        if said != own or values["dataset"] != self._dataset_sha256:
-            raise JobError("the checkpoint is of a run with another configuration or dataset")
-        try:
-            self._draws.set_state(tensors["draws"])
-            self._sums = tensors["sums"].to(self._device)
-            self._judge.load_state_dict(checkpoints.split(tensors, "judge"))
-            self._ema.load_state_dict(checkpoints.split(tensors, "ema"))
-            checkpoints.restore_optimiser(self._optimiser, checkpoints.split(tensors, "optimiser"))
-            self.step_count, self.device_seconds = values["step_count"], values["device_seconds"]
-            self._logged_at = (values["logged_at"][0], values["logged_at"][1])
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise JobError(f"the checkpoint does not fit this run: {error}") from error
+    def _adopt(self, tensors: dict[str, Tensor]) -> None:
+        self._draws.set_state(tensors["draws"])
+        self._judge.load_state_dict(checkpoints.split(tensors, "judge"))
+        self._ema.load_state_dict(checkpoints.split(tensors, "ema"))
+        checkpoints.restore_optimiser(self._optimiser, checkpoints.split(tensors, "optimiser"))
 
 
 class Letters:

@@ -11,13 +11,11 @@ together, and each loss goes back to its own player. Two additions to the bare g
 On a CPU, at one thread count, a resumed run equals an uninterrupted one bit for bit.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from functools import partial
-from math import ceil, isfinite
-from time import perf_counter
-from typing import Any, Final, Self
+from typing import Final
 
 import numpy as np
 import torch
@@ -27,7 +25,7 @@ from torch import Tensor, nn
 from core.alphabet import BASELINE, CAP_HEIGHT, LETTERS
 from core.errors import JobError
 from core.networks import mlp
-from core.training import checkpoints
+from core.training import checkpoints, run
 from core.training.codes import code_styles
 from core.training.config import TrainConfig
 from core.training.datasets.archive import Dataset
@@ -36,12 +34,10 @@ from core.training.optimisers import make_optimisers
 from core.training.samples import choose_letters, draw_samples
 from core.training.views import View, view
 
-LOG_EVERY: Final = 50  # steps
 METRICS: Final = ("loss/discriminator", "loss/generator", "loss/anchor")
 _EMA: Final = 0.998  # a step
 _EMA_EVERY: Final = 4
 _PENALTY_EVERY: Final = 4  # steps; its weight grows as much (Karras et al., "StyleGAN2", 2020: lazy regularisation)
-_GUESSED_STEPS: Final = 100.0  # a second, until measured
 _BF16_BATCH: Final = 512  # measured on AMX: 0.75 x the speed of float32 at 32, 1.0 x at 256, 1.3 x at 512
 
 
@@ -72,16 +68,14 @@ class Order:
         self._generator.set_state(state["generator"])
 
 
-class Run:
-    """A training run in memory: `start` or `resume` it, `advance` it, take its `checkpoint`, at last its `weights`."""
+class Run(run.Run):
+    """A run of family `mlp`."""
+
+    guessed_steps = 100.0
 
     def __init__(self, config: TrainConfig, dataset: Dataset, device: str) -> None:
         """Prepare everything that depends on the configuration and the dataset alone."""
-        self.config = config
-        self.step_count = 0
-        self.device_seconds = 0.0  # of all segments so far
-        self._dataset_sha256 = dataset.sha256
-        self._device = torch.device(device)
+        super().__init__(config, dataset, device)
         self._view = _load(dataset, self._device)
         self._batch = min(config.batch, len(self._view.labels))
         self._anchored = config.anchored and self._view.paired
@@ -98,55 +92,17 @@ class Run:
         self._order = Order(len(self._view.labels), self._batch, config.seed)
         self._noise = torch.Generator(self._device).manual_seed(config.seed)
         self._bf16 = _uses_bf16(config, self._device)
-        self._sums = torch.zeros(len(METRICS), device=self._device)
-        self._metrics: list[tuple[int, str, float]] = []
-        self._logged_at = (0, 0.0)  # step and device-seconds of the last metrics
-
-    @classmethod
-    def start(cls, config: TrainConfig, dataset: bytes, device: str) -> Self:
-        """Begin at step 0 on a packed dataset; raise `JobError` if it cannot be trained on."""
-        return cls(config, Dataset.load(dataset), device)
-
-    @classmethod
-    def resume(cls, config: TrainConfig, dataset: bytes, device: str, checkpoint: bytes) -> Self:
-        """Go on from a checkpoint of the same configuration and dataset; raise `JobError` if it is of another."""
-        run = cls(config, Dataset.load(dataset), device)
-        run._restore(*checkpoints.unpack(checkpoint))
-        return run
 
     @property
-    def total_steps(self) -> int:
-        """Steps of the whole run: exact for epochs, an estimate by the speed so far for minutes."""
-        if self.config.epochs is not None:
-            return max(1, ceil(self.config.epochs * len(self._view.labels) / self._batch))
-        known = self.device_seconds > 1
-        speed = self.step_count / self.device_seconds if known else _GUESSED_STEPS
-        return max(self.step_count + (0 if self.finished else 1), round(self._budget * speed))
+    def _names(self) -> tuple[str, ...]:
+        return METRICS
 
     @property
-    def finished(self) -> bool:
-        """Whether the run's epochs or device-seconds are used up."""
-        if self.config.epochs is not None:
-            return self.step_count >= self.total_steps
-        return self.device_seconds >= self._budget
+    def _steps_an_epoch(self) -> float:
+        return len(self._view.labels) / self._batch
 
-    @property
-    def _budget(self) -> float:
-        return 60.0 * (1.0 if self.config.minutes is None else self.config.minutes)
-
-    def advance(self, keep_going: Callable[[int], bool]) -> None:
-        """Step until the run is finished or `keep_going(step_count)`, asked after every step, says no."""
-        before = perf_counter()
-        going = True
-        with one_thread():
-            while going and not self.finished:
-                self.step()
-                now = perf_counter()
-                self.device_seconds += now - before
-                before = now
-                if self.step_count % LOG_EVERY == 0:
-                    self._log()
-                going = keep_going(self.step_count)
+    def _observe(self, steps: int, seconds: float) -> Iterator[tuple[str, float]]:
+        yield "speed/images", self._batch * steps / seconds
 
     def step(self) -> None:
         """Train both networks on one batch."""
@@ -191,23 +147,6 @@ class Run:
         share = 1 - min(_EMA, (self.step_count + 1) / (self.step_count + 10)) ** _EMA_EVERY
         torch._foreach_lerp_(self._own["ema"], self._own["generator"], share)
 
-    def _log(self) -> None:
-        """Turn the sums since the last metrics into means; raise `JobError` if one is not a number."""
-        steps = self.step_count - self._logged_at[0]
-        seconds = self.device_seconds - self._logged_at[1]
-        for name, value in zip(METRICS, (self._sums / steps).tolist(), strict=True):
-            if not isfinite(value):
-                raise JobError(f"training diverged: {name} is {value} at step {self.step_count}; lower lr")
-            self._metrics.append((self.step_count, name, value))
-        self._metrics.append((self.step_count, "speed/images", self._batch * steps / max(seconds, 1e-9)))
-        self._sums.zero_()
-        self._logged_at = (self.step_count, self.device_seconds)
-
-    def drain_metrics(self) -> list[tuple[int, str, float]]:
-        """Return (step, name, value) of everything measured since the last call."""
-        drained, self._metrics = self._metrics, []
-        return drained
-
     def samples(self) -> bytes:
         """Return a PNG of letters in a few styles, always of the same latents."""
         return draw_samples(self._ema, self.config.seed, choose_letters(self._view.labels))
@@ -226,22 +165,8 @@ class Run:
         }
         return {name: tensor.cpu().numpy().copy() for name, tensor in tensors.items()}, meta
 
-    def checkpoint(self) -> bytes:
-        """Return the whole state of the run; raise `JobError` if it is not finite."""
-        tensors = self._state()
-        checkpoints.check_finite({name: tensor for name, tensor in tensors.items() if name != "sums"})
-        values = {
-            "config": self.config.model_dump(mode="json"),
-            "dataset": self._dataset_sha256,
-            "step_count": self.step_count,
-            "device_seconds": self.device_seconds,
-            "logged_at": self._logged_at,
-            "threads": torch.get_num_threads(),
-        }
-        return checkpoints.pack(tensors, values)
-
     def _state(self) -> dict[str, Tensor]:
-        tensors = {"noise": self._noise.get_state(), "sums": self._sums}
+        tensors = {"noise": self._noise.get_state()}
         tensors |= checkpoints.join(self._order.state(), "order")
         for name, network in self._networks.items():
             tensors |= checkpoints.join(network.state_dict(), name)
@@ -249,33 +174,13 @@ class Run:
             tensors |= checkpoints.join(checkpoints.optimiser_state(optimiser), f"optimiser.{name}")
         return tensors
 
-    def _restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        said, own = (checkpoints.settings(config) for config in (values["config"], self.config.model_dump(mode="json")))
-        if said != own or values["dataset"] != self._dataset_sha256:
-            raise JobError("the checkpoint is of a run with another configuration or dataset")
-        try:
-            self._noise.set_state(tensors["noise"])
-            self._sums = tensors["sums"].to(self._device)
-            self._order.restore(checkpoints.split(tensors, "order"))
-            for name, network in self._networks.items():
-                network.load_state_dict(checkpoints.split(tensors, name))
-            for name, optimiser in self._optimisers.items():
-                checkpoints.restore_optimiser(optimiser, checkpoints.split(tensors, f"optimiser.{name}"))
-            self.step_count, self.device_seconds = values["step_count"], values["device_seconds"]
-            self._logged_at = (values["logged_at"][0], values["logged_at"][1])
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise JobError(f"the checkpoint does not fit this run: {error}") from error
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Give torch one CPU thread: these matrices are small, and on busy cores two made 9 steps a second, one 93."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    def _adopt(self, tensors: dict[str, Tensor]) -> None:
+        self._noise.set_state(tensors["noise"])
+        self._order.restore(checkpoints.split(tensors, "order"))
+        for name, network in self._networks.items():
+            network.load_state_dict(checkpoints.split(tensors, name))
+        for name, optimiser in self._optimisers.items():
+            checkpoints.restore_optimiser(optimiser, checkpoints.split(tensors, f"optimiser.{name}"))
 
 
 def _load(dataset: Dataset, device: torch.device) -> View:

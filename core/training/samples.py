@@ -43,7 +43,7 @@ def draw_alphabets(generator: Generator, w: Tensor, shown: str = SHOWN, cell: in
 
 def draw_grid(fields: Tensor, columns: int, cell: int) -> bytes:
     """Return a PNG of fields [N, 1, H, W], each drawn on `cell` pixels, dark ink on white."""
-    drawn = F.interpolate(fields.float(), size=(cell, cell), mode="bicubic")
+    drawn = F.interpolate(fields.float(), size=(cell, cell), mode="bicubic", antialias=True)
     grey = (0.5 - drawn * cell).clamp(0, 1) * 255  # one pixel wide edges
     rows = len(fields) // columns
     sheet = grey.view(rows, columns, cell, cell).transpose(1, 2).reshape(rows * cell, columns * cell)

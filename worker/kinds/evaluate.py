@@ -14,7 +14,7 @@ from core.networks.families import Generator
 from core.training.datasets.split import Role, check, split
 from core.training.evaluation import OUTLINES, Outlines, evaluate
 from core.training.inversion import invert
-from core.training.loop import one_thread
+from core.training.run import one_thread
 from worker.heartbeat import Hold
 from worker.materials import load_dataset, load_generator, load_judge
 from worker.runner import Workplace

@@ -11,7 +11,7 @@ from core.ledger.leases import Lease
 from core.storage.uploads import upload_key
 from core.training import sheets, specimens
 from core.training.inversion import invert
-from core.training.loop import one_thread
+from core.training.run import one_thread
 from worker.heartbeat import Hold
 from worker.kinds.sheet import keep_picture
 from worker.materials import load_generator, verified

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from core.ledger.finish import Keep, Outcome, Stored
 from core.ledger.leases import Lease
 from core.training import sheets
-from core.training.loop import one_thread
+from core.training.run import one_thread
 from worker.heartbeat import Hold
 from worker.materials import load_dataset, load_generator
 from worker.runner import Workplace

@@ -22,6 +22,7 @@ from core.storage import weights
 from core.training import runs
 from core.training.config import TrainConfig
 from core.training.journal import Journal
+from core.training.run import Run
 from worker.heartbeat import Hold
 from worker.materials import verified
 from worker.runner import Workplace
@@ -35,7 +36,7 @@ class Live:
 
     run_id: uuid.UUID
     digest: bytes
-    run: runs.Run
+    run: Run
 
 
 class Train:
@@ -54,7 +55,7 @@ class Train:
         run.advance(lambda step: self._goes_on(hold, step) and step not in shown)
         return self._close(segment, run, run.device_seconds - before, shown.get(run.step_count))
 
-    def _take(self, config: TrainConfig, segment: Segment) -> runs.Run:
+    def _take(self, config: TrainConfig, segment: Segment) -> Run:
         """The run at the last committed checkpoint: the one in memory, or loaded, or new."""
         live, self._live = self._live, None
         if live is not None and (live.run_id, live.digest) == (segment.run_id, segment.checkpoint_digest):
@@ -72,7 +73,7 @@ class Train:
             limit = self._place.settings.shared_segment_seconds
         return hold.reached(step) and hold.seconds < limit
 
-    def _close(self, segment: Segment, run: runs.Run, seconds: float, epoch: int | None) -> tuple[Outcome, Keep]:
+    def _close(self, segment: Segment, run: Run, seconds: float, epoch: int | None) -> tuple[Outcome, Keep]:
         """Store the checkpoint, and the weights if the run is over; the transaction points to them."""
         state = run.checkpoint()
         digest = sha256(state).digest()
@@ -94,14 +95,12 @@ class Train:
         total = run.step_count if run.finished else max(run.total_steps, run.step_count + 1)
         return Outcome(run.step_count, seconds, obsolete=obsolete, total=total), keep
 
-    def _weigh(self, run: runs.Run) -> tuple[Weights, dict[str, Any]]:
+    def _weigh(self, run: Run) -> tuple[Weights, dict[str, Any]]:
         tensors, meta = run.weights()
         stored = weights.save(self._place.blobs, tensors, meta)
         return Weights(stored.key, bytes.fromhex(stored.sha256), stored.size), dict(meta)
 
-    def _journal(
-        self, segment: Segment, run: runs.Run, metrics: list[tuple[int, str, float]], epoch: int | None
-    ) -> None:
+    def _journal(self, segment: Segment, run: Run, metrics: list[tuple[int, str, float]], epoch: int | None) -> None:
         """Curves and samples for TensorBoard, beside the table: files that a person can point it at."""
         with Journal(self._place.settings.data / "tensorboard" / str(segment.run_id)) as journal:
             for step, name, value in metrics:

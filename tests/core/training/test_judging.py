@@ -19,7 +19,7 @@ from core.training.datasets import archive
 from core.training.datasets.outlines import measure
 from core.training.datasets.split import split
 from core.training.judging import METRICS, Letters, Run, choose_architecture, train_judge
-from core.training.loop import LOG_EVERY
+from core.training.run import LOG_EVERY
 
 # Bars (left, top, right, bottom) of a letter two units wide and high.
 BARS = {

@@ -13,7 +13,8 @@ from core.networks.mlp import LATENT, REACH, SIZE, Generator
 from core.registry import Family, Loss, Optimiser
 from core.training import checkpoints
 from core.training.config import TrainConfig
-from core.training.loop import LOG_EVERY, METRICS, Order, Run
+from core.training.loop import METRICS, Order, Run
+from core.training.run import LOG_EVERY
 from core.training.samples import SHOWN, choose_letters
 from core.training.views import view
 from tests.core.training.foundry import make_dataset

@@ -13,6 +13,7 @@ from core.registry import Attribute
 from core.training import checkpoints, runs
 from core.training.config import TrainConfig
 from core.training.datasets.archive import Dataset
+from core.training.run import Run as AnyRun
 from core.training.style.run import Run
 from tests.core.training.foundry import make_dataset
 
@@ -37,7 +38,7 @@ def one_thread() -> object:
     torch.set_num_threads(before)
 
 
-def advance(run: runs.Run, steps: int) -> runs.Run:
+def advance(run: AnyRun, steps: int) -> AnyRun:
     stop = run.step_count + steps
     run.advance(lambda step: step < stop)
     return run
