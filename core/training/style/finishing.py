@@ -33,7 +33,7 @@ class Finishing:
         self.optimiser.param_groups[0]["lr"] = self._lr * pace(progress)
         summed, w, heads, real = self._draw(vectors, noise)
         with torch.autocast("cpu", torch.bfloat16):
-            finished = self.finisher(summed.contiguous(memory_format=torch.channels_last), w, heads)
+            finished = self.finisher(summed, w, heads)
         loss = distance(finished.float(), real)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
