@@ -149,9 +149,10 @@ class GenerateSpec(BaseModel):
     spread: Share = 0.0  # how far from `style` each variant goes towards the style that it draws
     attributes: Annotated[dict[Attribute, Deviation], BeforeValidator(_attributes)] = Field(default_factory=dict)
     mix: Share = 0.0  # chance that a letter takes half of its style from a second one
-    rotation: Annotated[Pair, _bounds(30.0)] = (-2.0, 2.0)  # degrees, counter-clockwise
-    stretch: Annotated[Pair, _bounds(0.12)] = (-0.1, 0.1)  # share of the width; more comes from the style's width
-    shear: Annotated[Pair, _bounds(0.3)] = (-0.04, 0.16)  # sideways a height; positive leans like an italic
+    # Nothing by default: slant and width are the style's own, and letters turned by lot look careless.
+    rotation: Annotated[Pair, _bounds(30.0)] = (0.0, 0.0)  # degrees, counter-clockwise
+    stretch: Annotated[Pair, _bounds(0.12)] = (0.0, 0.0)  # share of the width; more comes from the style's width
+    shear: Annotated[Pair, _bounds(0.3)] = (0.0, 0.0)  # sideways a height; positive leans like an italic
 
     @field_validator("spread")
     @classmethod
