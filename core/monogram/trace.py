@@ -16,11 +16,12 @@ from core.monogram.outline import Outline, crossings
 from core.monogram.rings import STEPS, Bools, Floats, Ints, Rings, find_rings
 
 _TOLERANCE: Final = (0.05, 0.25)  # cells between a contour and its curve: where it is exact, and at the most
-_FLAT: Final = 0.12  # cells beside a straight edge
+_FLAT: Final = 0.35  # cells beside a straight edge: half a percent of the cap height, which no eye takes for a curve
 _WOBBLY: Final = 0.4  # the same of an edge with noise
 _NOISY: Final = 0.4  # of the squares beside such an edge, at the least, a cubic leaves
 _BESIDE: Final = 0.6  # cells: the most that points beside a corner may be off
-_LEVEL: Final = np.deg2rad(4)  # the most a straight edge turns
+_LEVEL: Final = np.deg2rad(8)  # the most a straight edge turns
+_STRICT: Final = (0.12, np.deg2rad(4))  # the same two where no corners bound the edge
 _ROUNDED: Final = 3  # steps beside a corner that say little about its edges; more where it is sharp
 _UPRIGHT: Final = np.deg2rad(0.5)  # an edge nearer than this to an axis is on it
 _RUN: Final = 5 * STEPS  # half the shortest straight edge that flows into a curve
@@ -170,7 +171,7 @@ class _Shape:
         """Say which points [P] lie on a straight stretch, and how wobbly the shape is: the residual of cubics."""
         level = np.zeros(len(self.points), dtype=np.bool_)
         noise = 0.0
-        for half, flat, noisy in ((_RUN, _FLAT, False), (_LONG_RUN, _WOBBLY, True)):
+        for half, flat, noisy in ((_RUN, _STRICT[0], False), (_LONG_RUN, _WOBBLY, True)):
             offsets = np.arange(-half, half + 1, half // 10)
             basis = np.linalg.qr(np.vander(offsets / half, 4, increasing=True))[0]
             middle = np.flatnonzero(self.room >= half)[::2]
@@ -181,7 +182,7 @@ class _Shape:
             beside = near - np.einsum("pkc,wk->pwc", parts[:, :2], basis[:, :2])
             squares = (beside * beside).sum(axis=2)
             turn = 8 * np.sqrt(power[:, 2]) * np.ptp(basis[:, 2]) * STEPS / (2 * half)
-            straight = (turn < _LEVEL) & (squares.max(axis=1) < flat * flat)
+            straight = (turn < _STRICT[1]) & (squares.max(axis=1) < flat * flat)
             total = squares.sum(axis=1)
             left = np.maximum(total - power[:, 2] - power[:, 3], 0.0)
             if noisy:
@@ -314,8 +315,8 @@ def _is_straight(u: Floats, v: Floats) -> bool:
     parts = v @ basis
     # A parabola of this sagitta turns by 8 sagittas over its chord.
     bend = 8 * abs(parts[2]) * np.ptp(basis[:, 2]) / max(length, 1e-9)
-    if most < _FLAT:
-        return bool(length < 4 or bend < _LEVEL)
+    if most < _FLAT and (length < 4 or bend < _LEVEL):
+        return True
     # What a cubic explains is shape; what it does not is noise.
     left = v - basis @ parts
     return bool(length > 12 and left @ left > _NOISY * (v @ v))
