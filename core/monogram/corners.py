@@ -58,11 +58,16 @@ class _Flanks:
         return self.origin + u[:, None] * self.away + v[:, None] * left, _unit(direction)
 
 
-def restore(rings: Rings, field: Floats, barred: Floats) -> tuple[Floats, Corners]:
-    """Return the rings' points [P, 2] with their corners restored, and the corners; none near `barred` [B, 2]."""
+def restore(rings: Rings, fields: Floats, barred: Floats) -> tuple[Floats, Corners]:
+    """Return the rings' points [P, 2] with their corners restored, and the corners.
+
+    `fields` [N, H, W] are those that the rings are of. No corner is put near a place in `barred` [B, 3]: field, x, y.
+    """
     turn, bend = _find_turns(rings)
-    away = np.linalg.norm(rings.points[turn, None] - barred, axis=2).min(axis=1, initial=np.inf)
-    turn, bend = turn[away > _BARRED], bend[away > _BARRED]
+    away = np.linalg.norm(rings.points[turn, None] - barred[:, 1:], axis=2)
+    away[rings.owner[turn, None] != barred[:, 0]] = np.inf
+    free = away.min(axis=1, initial=np.inf) > _BARRED
+    turn, bend = turn[free], bend[free]
     if len(turn) == 0:
         nothing = np.zeros((0, 2))
         return rings.points, Corners(turn, nothing, nothing, nothing)
@@ -70,16 +75,16 @@ def restore(rings: Rings, field: Floats, barred: Floats) -> tuple[Floats, Corner
     gap = _gaps(rings, turn)
     zone = np.minimum(np.where(np.abs(bend) > _SHARP_TURN, _SHARP_ZONE, _ZONE), np.maximum(gap // 2, 2))
     flanks = [_fit_flanks(rings, turn, steps, room, side) for steps, room, side in zip(zone, gap, (-1, 1), strict=True)]
-    _read_short(rings, field, turn, sign, gap, flanks)
+    _read_short(rings, fields, turn, sign, gap, flanks)
     point, arrive, leave, angle = _meet(flanks, rings.points[turn])
     reach = np.where(np.abs(angle) > _SHARP_TURN, _FAR, _NEAR)
     sound = (angle * sign > _LEAST_TURN) & (np.linalg.norm(point - rings.points[turn], axis=1) < reach)
     anchors = _anchor(rings, turn, zone, flanks)
     pointed = _bend_to(rings, rings.points, turn, zone, anchors, point[:, None], sound)
-    ends, blunt = _find_ends(rings, field, turn, sign, flanks, arrive, leave)
+    ends, blunt = _find_ends(rings, fields, turn, sign, flanks, arrive, leave)
     blunt &= np.maximum(np.abs(bend), np.abs(angle)) > _SHARP_TURN
     blunted = _bend_to(rings, rings.points, turn, zone, anchors, ends, blunt)
-    costs = _misfit(rings, field, turn, [rings.points, pointed, blunted])
+    costs = _misfit(rings, fields, turn, [rings.points, pointed, blunted])
     ease = np.interp(np.abs(angle), [_LEAST_TURN, _SHARP_TURN], [0.75, 1.1])
     as_point = sound & (costs[1] < ease * costs[0])
     as_end = blunt & (costs[2] < np.where(as_point, costs[1], costs[0]))
@@ -96,7 +101,7 @@ def _find_turns(rings: Rings) -> tuple[Ints, Floats]:
     every = np.arange(len(rings.points))
     if len(every) == 0:
         return every, np.zeros(0)
-    smooth = np.einsum("pwc,w->pc", rings.points[rings.around(every, reach)], weight / weight.sum())
+    smooth = rings.blend(rings.points, reach, weight / weight.sum())
     step = smooth[rings.around(every, np.array([1]))[:, 0]] - smooth
     back = step[rings.around(every, np.array([-1]))[:, 0]]
     turn = np.arctan2(_cross(back, step), _dot(back, step))
@@ -142,19 +147,21 @@ def _fit_stretch(rings: Rings, turn: Ints, zone: Ints, gap: Ints, side: int, len
     far = np.take_along_axis(points, room[:, None, None], axis=1)[:, 0]
     origin = rings.points[turn]
     away = _unit(far - points[:, 0])
-    u = np.einsum("kwc,kc->kw", points - origin[:, None], away)
-    v = np.einsum("kwc,kc->kw", points - origin[:, None], _left(away))
+    u = _dot(points - origin[:, None], away[:, None])
+    v = _dot(points - origin[:, None], _left(away)[:, None])
     middle = (u * weight).sum(1) / weight.sum(1)
     basis = np.stack([np.ones_like(u), u - middle[:, None], (u - middle[:, None]) ** 2], axis=2)
-    normal = np.einsum("kwi,kw,kwj->kij", basis, weight, basis) + np.diag([0.0, 1e-9, _STIFF])
-    fitted = np.linalg.solve(normal, np.einsum("kwi,kw,kw->ki", basis, weight, v)[..., None])[..., 0]
-    error = (np.abs(np.einsum("kwi,ki->kw", basis, fitted) - v) * weight).max(axis=1)
+    weighed = basis * weight[..., None]
+    normal = (weighed[..., None] * basis[:, :, None]).sum(axis=1) + np.diag([0.0, 1e-9, _STIFF])
+    fitted = np.linalg.solve(normal, (weighed * v[..., None]).sum(axis=1)[..., None])[..., 0]
+    smooth = fitted[:, None, 0] + basis[..., 1] * fitted[:, None, 1] + basis[..., 2] * fitted[:, None, 2]
+    error = (np.abs(smooth - v) * weight).max(axis=1)
     a, b, c = fitted.T
     bend = np.stack([a - b * middle + c * middle * middle, b - 2 * c * middle, c], axis=1)
     return _Flanks(origin.copy(), away, bend), error
 
 
-def _read_short(rings: Rings, field: Floats, turn: Ints, sign: Floats, gap: Ints, flanks: list[_Flanks]) -> None:
+def _read_short(rings: Rings, fields: Floats, turn: Ints, sign: Floats, gap: Ints, flanks: list[_Flanks]) -> None:
     """Replace flanks between two near turns of one sign by what the field says beyond their middle."""
     short = np.flatnonzero(gap[1] < 2 * _ZONE + _SHORT)
     first = turn[short]
@@ -166,13 +173,13 @@ def _read_short(rings: Rings, field: Floats, turn: Ints, sign: Floats, gap: Ints
         return
     middle = rings.points[rings.around(first, (gap[1][short] // 2)[:, None])[:, 0]]
     chord = _unit(rings.points[following] - rings.points[first])
-    point, normal = _read_end(field, middle, sign[short][:, None] * -_left(chord), sign[short])
+    point, normal = _read_end(fields, rings.owner[first], middle, sign[short][:, None] * -_left(chord), sign[short])
     along = _left(normal) * sign[short][:, None]
     for flank, row, away in ((flanks[1], short, along), (flanks[0], other, -along)):
         flank.origin[row], flank.away[row], flank.bend[row] = point, away, 0.0
 
 
-def _read_end(field: Floats, tip: Floats, axis: Floats, sign: Floats) -> tuple[Floats, Floats]:
+def _read_end(fields: Floats, owner: Ints, tip: Floats, axis: Floats, sign: Floats) -> tuple[Floats, Floats]:
     """Read the line that ends a stroke off the samples beyond it: a point on it [K, 2] and its normal.
 
     Straight ahead of a blunt end the distance is that to its line, however thin the stroke. `sign` is -1 where the
@@ -181,10 +188,10 @@ def _read_end(field: Floats, tip: Floats, axis: Floats, sign: Floats) -> tuple[F
     ahead = np.array([0.75, 1.0, 1.25, 1.5, 1.75])
     aside = np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
     around = (tip + axis)[:, None] + aside
-    east, west, south, north = (_sample(field, around) * -sign[:, None]).T
+    east, west, south, north = (_sample(fields, owner, around) * -sign[:, None]).T
     rise = np.stack([east - west, south - north], axis=1)
     normal = _unit(np.where(_dot(rise, axis)[:, None] > 0.5 * np.linalg.norm(rise, axis=1)[:, None], rise, axis))
-    value = _sample(field, tip[:, None] + ahead[:, None] * normal[:, None]) * sign[:, None]
+    value = _sample(fields, owner, tip[:, None] + ahead[:, None] * normal[:, None]) * sign[:, None]
     slope = np.clip(-(value - value.mean(1, keepdims=True)) @ (ahead - ahead.mean()) / np.var(ahead) / 5, 0.5, 1.5)
     return tip + (ahead + value / slope[:, None]).mean(axis=1)[:, None] * normal, normal
 
@@ -200,11 +207,11 @@ def _meet(flanks: list[_Flanks], start: Floats) -> tuple[Floats, Floats, Floats,
 
 
 def _find_ends(
-    rings: Rings, field: Floats, turn: Ints, sign: Floats, flanks: list[_Flanks], arrive: Floats, leave: Floats
+    rings: Rings, fields: Floats, turn: Ints, sign: Floats, flanks: list[_Flanks], arrive: Floats, leave: Floats
 ) -> tuple[Floats, Bools]:
     """Return the two corners [K, 2, 2] that a blunt end at each turn would have, and where there can be one."""
     tip = rings.points[turn]
-    point, normal = _read_end(field, tip, _unit(arrive - leave), sign)
+    point, normal = _read_end(fields, rings.owner[turn], tip, _unit(arrive - leave), sign)
     along = _left(normal) * sign[:, None]
     corners = []
     for flank in flanks:
@@ -230,31 +237,38 @@ def _bend_to(
 ) -> Floats:
     """Lead the points around the chosen turns straight to their corners [K, 1 or 2, 2]."""
     bent = points.copy()
-    for row in np.flatnonzero(chosen):
-        before, after = zone[:, row].tolist()
-        offsets = np.arange(-before, after + 1)
-        knots = np.concatenate([anchors[row, :1], corners[row], anchors[row, 1:]])
-        at = _knots(before, after, len(corners[row]))
-        place = rings.around(turn[row : row + 1], offsets)[0]
-        bent[place] = np.stack([np.interp(offsets, at, knots[:, axis]) for axis in (0, 1)], axis=1)
+    rows = np.flatnonzero(chosen)
+    before, after = zone[:, rows]
+    offsets = np.arange(-_SHARP_ZONE, _SHARP_ZONE + 1)
+    knots = np.concatenate([anchors[rows, :1], corners[rows], anchors[rows, 1:]], axis=1)
+    held = (offsets >= -before[:, None]) & (offsets <= after[:, None])
+    path = np.zeros((len(rows), len(offsets), 2))
+    at = _knots(before, after, corners.shape[1])
+    for start, end, low, high in zip(knots.transpose(1, 0, 2), knots.transpose(1, 0, 2)[1:], at, at[1:], strict=False):
+        share = (offsets - low[:, None]) / np.maximum(high - low, 1)[:, None]
+        here = (offsets >= low[:, None]) & (offsets <= high[:, None])
+        path = np.where(here[..., None], start[:, None] + share[..., None] * (end - start)[:, None], path)
+    bent[rings.around(turn[rows], offsets)[held]] = path[held]  # of two turns' shares of a point the later one's
     return bent
 
 
-def _knots(before: int, after: int, corners: int) -> list[int]:
-    return [-before, 0, after] if corners == 1 else [-before, -(before // 2), after // 2, after]
+def _knots(before: Ints, after: Ints, corners: int) -> list[Ints]:
+    """Return the steps at which the path around each turn bends, from its first to its last."""
+    return [-before, 0 * before, after] if corners == 1 else [-before, -(before // 2), after // 2, after]
 
 
-def _misfit(rings: Rings, field: Floats, turn: Ints, shapes: list[Floats]) -> list[Floats]:
+def _misfit(rings: Rings, fields: Floats, turn: Ints, shapes: list[Floats]) -> list[Floats]:
     """Return how far the samples around each turn [K] are from the distances to each shape, RMS in cells.
 
     Only samples count on which a shape and the first, the rounded one, disagree.
     """
     place = rings.around(turn, np.arange(-_WINDOW, _WINDOW + 1, 2))
-    height, width = field.shape
+    height, width = fields.shape[1:]
     block = np.stack(np.meshgrid(np.arange(-2, 3), np.arange(-2, 3)), axis=-1).reshape(-1, 2)
     cell = np.floor(rings.points[turn]).astype(np.int64)[:, None] + block  # [K, 25, 2]
     held = ((cell >= 0) & (cell < [width, height])).all(axis=2)
-    value = field[np.clip(cell[..., 1], 0, height - 1), np.clip(cell[..., 0], 0, width - 1)]
+    row, column = np.clip(cell[..., 1], 0, height - 1), np.clip(cell[..., 0], 0, width - 1)
+    value = fields[rings.owner[turn, None], row, column]
     centre: Floats = cell.astype(np.float64) + 0.5
     raw = rings.points[place]
     expected = []
@@ -315,16 +329,20 @@ def _collect(
     )
 
 
-def _sample(field: Floats, points: Floats) -> Floats:
-    """Return the field at points [..., 2] in cells, bilinear; beyond the border the border goes on."""
-    height, width = field.shape
+def _sample(fields: Floats, owner: Ints, points: Floats) -> Floats:
+    """Return fields [N, H, W] at points [K, M, 2] of field `owner` [K], in cells: [K, M].
+
+    Bilinear; beyond the border the border goes on.
+    """
+    height, width = fields.shape[1:]
     x = np.clip(points[..., 0] - 0.5, 0, width - 1)
     y = np.clip(points[..., 1] - 0.5, 0, height - 1)
     column = np.minimum(x.astype(np.int64), width - 2)
     row = np.minimum(y.astype(np.int64), height - 2)
     fx, fy = x - column, y - row
-    top = field[row, column] * (1 - fx) + field[row, column + 1] * fx
-    low = field[row + 1, column] * (1 - fx) + field[row + 1, column + 1] * fx
+    which = owner[:, None]
+    top = fields[which, row, column] * (1 - fx) + fields[which, row, column + 1] * fx
+    low = fields[which, row + 1, column] * (1 - fx) + fields[which, row + 1, column + 1] * fx
     return np.asarray(top * (1 - fy) + low * fy)
 
 
@@ -341,7 +359,7 @@ def _cross(a: Floats, b: Floats) -> Floats:
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
-    return np.asarray((a * b).sum(axis=-1))
+    return np.asarray(a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1])
 
 
 def _left(vector: Floats) -> Floats:

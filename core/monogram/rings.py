@@ -1,10 +1,10 @@
-"""The closed zero contours of a field as evenly spaced points, all rings in one array.
+"""The closed zero contours of fields as evenly spaced points, all rings of all fields in one array.
 
 Everything here is in cells: the sample of row r and column c lies at (c + 0.5, r + 0.5). Ink lies on the left of the
 direction of travel in coordinates (x, y), so rings around ink have a positive area and holes a negative one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,11 +27,24 @@ class Rings:
     points: Floats  # [P, 2]
     first: Ints  # [P] where the ring of a point begins
     count: Ints  # [P] how many points its ring has
+    owner: Ints  # [P] the field it is of; fields stand in order
 
     def around(self, index: Ints, offsets: Ints) -> Ints:
         """Return the places `offsets` [..., W] steps along the rings from `index` [...]: [..., W]."""
         first = self.first[index][..., None]
         return np.asarray(first + (index[..., None] - first + offsets) % self.count[index][..., None])
+
+    def blend(self, values: Floats, offsets: Ints, weights: Floats) -> Floats:
+        """Return sums of `values` [P, C] at `offsets` [W] along the rings, by `weights` [W] or [W, P].
+
+        Added up in the order of the offsets, so that a ring's sums do not depend on the rings beside it; those of a
+        matrix product would.
+        """
+        here = np.arange(len(values)) - self.first
+        total = np.zeros_like(values)
+        for offset, weight in zip(offsets.tolist(), weights, strict=True):
+            total += values[self.first + (here + offset) % self.count] * np.expand_dims(weight, -1)
+        return total
 
     def each(self) -> Iterator[tuple[int, int]]:
         """Yield (first, count) of every ring."""
@@ -41,17 +54,24 @@ class Rings:
             here += int(self.count[here])
 
 
-def find_rings(field: Floats) -> Rings:
-    """Follow the zero contours of a field [H, W] in cells, positive inside; beyond its border is ground."""
+def follow(field: Floats) -> list[Floats]:
+    """Return the zero contours [n, 2] of a field [H, W] in cells, positive inside; beyond its border is ground."""
     # Bilinear contours are exact beside a straight edge: what they round is within a cell of a corner.
     ground = -np.abs(np.pad(field, 1, mode="edge"))  # puts the end of ink that runs off onto the border itself
     ground[1:-1, 1:-1] = field
     lines = contour_generator(z=ground).lines(0.0)
     rings = [_space(np.asarray(line, dtype=np.float64) - 0.5) for line in lines]
-    rings = [ring for ring in rings if len(ring) >= _LEAST]
+    return [ring for ring in rings if len(ring) >= _LEAST]
+
+
+def join(found: Sequence[Sequence[Floats]]) -> Rings:
+    """Join the rings of several fields."""
+    rings = [ring for own in found for ring in own]
+    owners = np.repeat(np.arange(len(found)), [len(own) for own in found])
     counts = np.array([len(ring) for ring in rings], dtype=np.int64)
     points = np.concatenate(rings) if rings else np.zeros((0, 2))
-    return Rings(points, np.repeat(np.cumsum(counts) - counts, counts), np.repeat(counts, counts))
+    first = np.cumsum(counts) - counts
+    return Rings(points, *(np.repeat(each, counts) for each in (first, counts, owners)))
 
 
 def _space(line: Floats) -> Floats:

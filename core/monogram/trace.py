@@ -3,7 +3,8 @@
 The tolerances are in cells of the field; what is smaller is taken for noise of a network or of the sampling.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from core.monogram import curves
 from core.monogram.corners import Corners, restore
 from core.monogram.outline import Outline, crossings
-from core.monogram.rings import STEPS, Bools, Floats, Ints, Rings, find_rings
+from core.monogram.rings import STEPS, Bools, Floats, Ints, Rings, follow, join
 
 _TOLERANCE: Final = (0.05, 0.25)  # cells between a contour and its curve: where it is exact, and at the most
 _FLAT: Final = 0.35  # cells beside a straight edge: half a percent of the cap height, which no eye takes for a curve
@@ -33,6 +34,12 @@ _CLOSE: Final = 6  # steps: no extremum nearer to another node
 _SPLITS: Final = 4
 _ENDLESS: Final = 8000  # points: no letter has so long a contour, but noise has
 _TRIES: Final = 3  # with fewer corners each, until nothing crosses
+
+
+# Weights by which points, so many on either side of a node, say where the parabola through them passes it.
+_PARABOLAS: Final = {
+    half: np.linalg.pinv(np.vander(np.arange(-half, half + 1.0), 3, increasing=True))[0] for half in range(2, 7)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +62,72 @@ class _Node:
     leave: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What one curve, or a few, are to follow: a ring between two nodes."""
+
+    start: _Node
+    end: _Node
+    first: int  # where the ring begins
+    tolerance: float  # cells
+
+
 def trace(field: Tensor | NDArray[np.floating]) -> Outline:
     """Return the outline of a field [H, H], canvas units, positive inside; exact or a little wobbly.
 
     Corners that sampling rounded are restored. Contours shorter than three cells are dropped; none cross.
     """
-    values = np.asarray(field.detach().cpu() if isinstance(field, Tensor) else field, dtype=np.float64)
+    return trace_all(field[None])[0]
+
+
+def trace_all(fields: Tensor | NDArray[np.floating]) -> list[Outline]:
+    """Return the outline of each of N fields [N, H, H]: bit for bit what `trace` returns, and in less time."""
+    values = np.asarray(fields.detach().cpu() if isinstance(fields, Tensor) else fields, dtype=np.float64)
     size = values.shape[-1]
     values = values * size
-    rings = find_rings(values)
-    barred = np.zeros((0, 2))
-    for _ in range(_TRIES if len(rings.points) < _ENDLESS else 0):
-        shape = _Shape(rings, *restore(rings, values, barred))
-        outline = Outline(tuple(contour / size for contour in shape.fit()))
-        found = crossings(outline)
-        if len(found) == 0:
-            return outline
-        barred = np.concatenate([barred, found * size])
-    return Outline(tuple(_polygon(rings.points[first : first + count]) / size for first, count in rings.each()))
+    rings = [follow(field) for field in values]
+    barred = [np.zeros((0, 2)) for _ in rings]
+    outlines: dict[int, Outline] = {}
+    for _ in range(_TRIES):
+        left = [
+            number
+            for number, own in enumerate(rings)
+            if number not in outlines and sum(len(ring) for ring in own) < _ENDLESS
+        ]
+        if not left:
+            break
+        for number, outline in zip(left, _fit(values, rings, barred, left), strict=True):
+            found = crossings(outline)
+            if len(found) == 0:
+                outlines[number] = outline
+            barred[number] = np.concatenate([barred[number], found * size])
+    return [outlines.get(number) or _join_up(own, size) for number, own in enumerate(rings)]
+
+
+def _fit(values: Floats, rings: list[list[Floats]], barred: list[Floats], chosen: list[int]) -> list[Outline]:
+    """Fit curves to the rings of some fields; no corner near a barred place."""
+    joined = join([rings[number] for number in chosen])
+    places = [np.insert(barred[number], 0, row, axis=1) for row, number in enumerate(chosen)]
+    shape = _Shape(joined, len(chosen), *restore(joined, values[chosen], np.concatenate(places)))
+    size = values.shape[-1]
+    return [Outline(tuple(contour / size for contour in contours)) for contours in shape.fit()]
+
+
+def _join_up(rings: list[Floats], size: int) -> Outline:
+    """Return rings as polygons, as they are: among gaps narrower than a cell no curve is safe."""
+    return Outline(tuple(_polygon(ring) / size for ring in rings))
 
 
 def _polygon(points: Floats) -> Floats:
-    """Return a ring as it is: among gaps narrower than a cell no curve is safe."""
     return np.stack([curves.straight(*pair) for pair in zip(points, np.roll(points, -1, axis=0), strict=True)])
 
 
 class _Shape:
-    """Rings with their corners restored, on the way to curves."""
+    """Rings of some fields with their corners restored, on the way to curves."""
 
-    def __init__(self, rings: Rings, points: Floats, corners: Corners) -> None:
+    def __init__(self, rings: Rings, fields: int, points: Floats, corners: Corners) -> None:
         self.rings = rings
+        self.fields = fields
         self.points = points
         self.corners = corners
         self.rounded = np.full(len(points), _ROUNDED)
@@ -94,42 +137,45 @@ class _Shape:
         self.heading = self._measure_heading()
         self.level, self.noise = self._find_level()
 
-    def fit(self) -> list[Floats]:
-        """Return the contours [n, 4, 2] in cells."""
-        tolerance = min(_TOLERANCE[0] + 20 * self.noise, _TOLERANCE[1])
-        spans: list[tuple[_Node, _Node, int]] = []
+    def fit(self) -> list[list[Floats]]:
+        """Return the contours [n, 4, 2] of each field, in cells."""
+        spans: list[_Span] = []
         done: list[tuple[int, int, Floats]] = []
         for first, count in self.rings.each():
+            tolerance = min(_TOLERANCE[0] + 20 * self.noise[self.rings.owner[first]], _TOLERANCE[1])
             nodes, lines = self._place_nodes(first, count)
             ends = {line.i % count for line in lines}
             for start, end in zip(nodes, [*nodes[1:], _shift(nodes[0], count)], strict=True):
                 if start.at in ends:
                     done.append((first, start.at, curves.straight(start.point, end.point)))
                 else:
-                    spans.append((start, end, first))
+                    spans.append(_Span(start, end, first, tolerance))
         for last in (split == _SPLITS for split in range(_SPLITS + 1)):
-            spans = self._fit_spans(spans, done, tolerance, last)
+            spans = self._fit_spans(spans, done, last)
         done.sort(key=lambda piece: piece[:2])
-        return [np.stack([curve for ring, _, curve in done if ring == first]) for first, _ in self.rings.each()]
+        contours: list[list[Floats]] = [[] for _ in range(self.fields)]
+        for first, pieces in groupby(done, key=lambda piece: piece[0]):
+            contours[self.rings.owner[first]].append(np.stack([curve for _, _, curve in pieces]))
+        return contours
 
-    def _fit_spans(
-        self, spans: list[tuple[_Node, _Node, int]], done: list[tuple[int, int, Floats]], tolerance: float, last: bool
-    ) -> list[tuple[_Node, _Node, int]]:
+    def _fit_spans(self, spans: list[_Span], done: list[tuple[int, int, Floats]], last: bool) -> list[_Span]:
         """Fit every span; keep what is near enough and return the halves of the others."""
         if not spans:
             return []
-        points = np.stack([self._sample(start, end, first) for start, end, first in spans])
-        leave = np.stack([start.leave for start, _, _ in spans])
-        arrive = np.stack([end.arrive for _, end, _ in spans])
+        points = np.stack([self._sample(span.start, span.end, span.first) for span in spans])
+        leave = np.stack([span.start.leave for span in spans])
+        arrive = np.stack([span.end.arrive for span in spans])
         fitted, gaps = curves.fit(points, leave, arrive)
+        widest, place = gaps.max(axis=1).tolist(), (gaps.argmax(axis=1) / (gaps.shape[1] - 1)).tolist()
         left = []
-        for (start, end, first), curve, gap in zip(spans, fitted, gaps, strict=True):
-            if last or gap.max() < tolerance or end.at - start.at < 4 * STEPS:
-                done.append((first, start.at, curve))
+        for number, span in enumerate(spans):
+            start, length = span.start, span.end.at - span.start.at
+            if last or widest[number] < span.tolerance or length < 4 * STEPS:
+                done.append((span.first, start.at, fitted[number]))
             else:
-                share = np.clip(gap.argmax() / (len(gap) - 1), 0.25, 0.75)
-                middle = self._smooth_node(first, round(start.at + share * (end.at - start.at)))
-                left += [(start, middle, first), (middle, end, first)]
+                share = min(max(place[number], 0.25), 0.75)
+                middle = self._smooth_node(span.first, round(start.at + share * length))
+                left += [replace(span, end=middle), replace(span, start=middle)]
         return left
 
     def _sample(self, start: _Node, end: _Node, first: int) -> Floats:
@@ -161,34 +207,32 @@ class _Shape:
     def _measure_heading(self) -> Floats:
         """Return the unit direction at each point [P, 2], taken from as many points before as after it."""
         offsets = np.arange(-_LOOK, _LOOK + 1)
-        near = self.points[self.rings.around(np.arange(len(self.points)), offsets)]
-        half = np.clip(self.room, 1, _LOOK)[:, None]
-        weight = np.where(np.abs(offsets) <= half, offsets, 0)
-        heading = np.einsum("pwc,pw->pc", near, weight.astype(np.float64))
+        weights = np.where(np.abs(offsets)[:, None] <= np.clip(self.room, 1, _LOOK), offsets[:, None], 0)
+        heading = self.rings.blend(self.points, offsets, weights)
         return np.asarray(heading / np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-12))
 
-    def _find_level(self) -> tuple[Bools, float]:
-        """Say which points [P] lie on a straight stretch, and how wobbly the shape is: the residual of cubics."""
+    def _find_level(self) -> tuple[Bools, list[float]]:
+        """Say which points [P] lie on a straight stretch, and how wobbly each field is: the residual of cubics."""
         level = np.zeros(len(self.points), dtype=np.bool_)
-        noise = 0.0
+        noise = [0.0] * self.fields
+        step = np.arange(len(self.points)) - self.rings.first
         for half, flat, noisy in ((_RUN, _STRICT[0], False), (_LONG_RUN, _WOBBLY, True)):
             offsets = np.arange(-half, half + 1, half // 10)
             basis = np.linalg.qr(np.vander(offsets / half, 4, increasing=True))[0]
-            middle = np.flatnonzero(self.room >= half)[::2]
+            middle = np.flatnonzero((self.room >= half) & (step % STEPS == 0))
             near = self.points[self.rings.around(middle, offsets)]
             near = near - near.mean(axis=1, keepdims=True)
-            parts = np.einsum("pwc,wk->pkc", near, basis)
-            power = (parts * parts).sum(axis=2)  # [M, 4]
-            beside = near - np.einsum("pkc,wk->pwc", parts[:, :2], basis[:, :2])
-            squares = (beside * beside).sum(axis=2)
+            parts = [(near * each[:, None]).sum(axis=1) for each in basis.T]
+            power = np.stack([_square(part) for part in parts], axis=1)  # [M, 4]
+            squares = _square(near - basis[:, :1] * parts[0][:, None] - basis[:, 1:2] * parts[1][:, None])
             turn = 8 * np.sqrt(power[:, 2]) * np.ptp(basis[:, 2]) * STEPS / (2 * half)
             straight = (turn < _STRICT[1]) & (squares.max(axis=1) < flat * flat)
             total = squares.sum(axis=1)
             left = np.maximum(total - power[:, 2] - power[:, 3], 0.0)
             if noisy:
                 straight &= left > _NOISY * total
-            elif len(middle):
-                noise = float(np.quantile(np.sqrt(left / len(offsets)), 0.25))
+            else:
+                noise = _quarters(np.sqrt(left / len(offsets)), self.rings.owner[middle], self.fields)
             level[self.rings.around(middle[straight], np.arange(-half, half + 1))] = True
         return level, noise
 
@@ -262,8 +306,7 @@ class _Shape:
         if len(points) < 3:
             return None
         middle = points.mean(axis=0)
-        _, _, axes = np.linalg.svd(points - middle, full_matrices=False)
-        direction = axes[0] if axes[0] @ (points[-1] - points[0]) >= 0 else -axes[0]
+        direction = _find_axis(points - middle, points[-1] - points[0])
         left = np.array([-direction[1], direction[0]])
         if not _is_straight((points - middle) @ direction, (points - middle) @ left):
             return None
@@ -299,11 +342,28 @@ class _Shape:
         half = int(np.clip(self.room[first + at % count] - 1, 2, 6))
         offsets = np.arange(-half, half + 1)
         points = self.points[first + (at + offsets) % count]
-        weights = np.linalg.pinv(np.vander(offsets, 3, increasing=True).astype(np.float64))[0]
         heading = self.heading[first + at % count]
         if upright:
             heading = np.where(np.abs(heading) == np.abs(heading).max(), np.sign(heading), 0.0)
-        return _Node(at, weights @ points, heading, heading)
+        return _Node(at, _PARABOLAS[half] @ points, heading, heading)
+
+
+def _quarters(values: Floats, owner: Ints, fields: int) -> list[float]:
+    """Return the lower quartile of the values of each field, 0 where it has none; owners stand in order."""
+    ends = np.searchsorted(owner, np.arange(fields + 1)).tolist()
+    return [float(np.quantile(values[low:high], 0.25)) if high > low else 0.0 for low, high in pairwise(ends)]
+
+
+def _find_axis(points: Floats, forward: Floats) -> Floats:
+    """Return the unit direction along which points [n, 2] about their mean spread most, not against `forward` [2]."""
+    x, y = points.T
+    angle = 0.5 * np.arctan2(2 * (x * y).sum(), (x * x).sum() - (y * y).sum())
+    axis = np.array([np.cos(angle), np.sin(angle)])
+    return axis if axis @ forward >= 0 else -axis
+
+
+def _square(vector: Floats) -> Floats:
+    return np.asarray(vector[..., 0] * vector[..., 0] + vector[..., 1] * vector[..., 1])
 
 
 def _is_straight(u: Floats, v: Floats) -> bool:

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from core.monogram.outline import Outline, crossings, flatten, rasterise, svg_path
-from core.monogram.trace import trace
+from core.monogram.trace import trace, trace_all
 from core.training.datasets import faces
 from core.training.datasets.archive import CLAMP
 from core.training.datasets.outlines import measure
@@ -236,3 +236,13 @@ def test_the_path_keeps_its_straight_edges_and_closes() -> None:
     assert path.count("M") == path.count("z") == 1
     assert sum(path.count(sign) for sign in "hv") == 3
     assert "c" not in element.attrib["d"]
+
+
+def test_a_letter_is_traced_alike_in_any_company() -> None:
+    fields = np.stack([measure(segments, 128, CLAMP) for segments in letters()] + [np.full((128, 128), -0.1)])
+    alone = [trace(field) for field in fields]
+    for start in (0, 1):  # at other places of the batch, and beside others
+        together = trace_all(fields[start::2])
+        for one, other in zip(alone[start::2], together, strict=True):
+            assert len(one.contours) == len(other.contours)
+            assert all(np.array_equal(a, b) for a, b in zip(one.contours, other.contours, strict=True))
