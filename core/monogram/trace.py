@@ -17,12 +17,13 @@ from core.monogram.outline import Outline, crossings
 from core.monogram.rings import STEPS, Bools, Floats, Ints, Rings, follow, join
 
 _TOLERANCE: Final = (0.05, 0.25)  # cells between a contour and its curve: where it is exact, and at the most
-_FLAT: Final = 0.35  # cells beside a straight edge: half a percent of the cap height, which no eye takes for a curve
 _WOBBLY: Final = 0.4  # the same of an edge with noise
 _NOISY: Final = 0.4  # of the squares beside such an edge, at the least, a cubic leaves
 _BESIDE: Final = 0.6  # cells: the most that points beside a corner may be off
-_LEVEL: Final = np.deg2rad(8)  # the most a straight edge turns
-_STRICT: Final = (0.12, np.deg2rad(4))  # the same two where no corners bound the edge
+# Cells beside a straight edge, and the most it turns. Between two corners half a percent of the cap height of bow is
+# taken out: no eye takes it for a curve.
+_BOUNDED: Final = (0.35, np.deg2rad(8))
+_STRICT: Final = (0.12, np.deg2rad(4))  # where it flows into a curve
 _ROUNDED: Final = 3  # steps beside a corner that say little about its edges; more where it is sharp
 _UPRIGHT: Final = np.deg2rad(0.5)  # an edge nearer than this to an axis is on it
 _RUN: Final = 5 * STEPS  # half the shortest straight edge that flows into a curve
@@ -279,7 +280,7 @@ class _Shape:
         """Return the straight edges of a ring: from corner to corner, and inside what is left."""
         found: list[_Line] = []
         for i, j in zip(place.tolist(), [*place[1:].tolist(), *(place[:1] + count).tolist()], strict=True):
-            line = self._fit_line(first, count, i, j)
+            line = self._fit_line(first, count, i, j, _BOUNDED)
             found += [line] if line else self._find_runs(first, count, i, j, True)
         return found if len(place) else self._find_runs(first, count, 0, count, False)
 
@@ -293,12 +294,12 @@ class _Shape:
             end = j if corners and j - high < _CLOSE else high - 1 - _TRIM
             if end - start < _RUN:
                 continue
-            line = self._fit_line(first, count, start, end)
+            line = self._fit_line(first, count, start, end, _STRICT)
             if line and (not found or line.i >= found[-1].j):
                 found.append(line)
         return found
 
-    def _fit_line(self, first: int, count: int, i: int, j: int) -> _Line | None:
+    def _fit_line(self, first: int, count: int, i: int, j: int, limits: tuple[float, float]) -> _Line | None:
         """Return the straight edge between two steps, if the points between are on one."""
         after, before = (min(int(self.rounded[first + at % count]), max(_ROUNDED, (j - i) // 16)) for at in (i, j))
         every = self.points[first + np.arange(i, j + 1) % count]
@@ -308,7 +309,7 @@ class _Shape:
         middle = points.mean(axis=0)
         direction = _find_axis(points - middle, points[-1] - points[0])
         left = np.array([-direction[1], direction[0]])
-        if not _is_straight((points - middle) @ direction, (points - middle) @ left):
+        if not _is_straight((points - middle) @ direction, (points - middle) @ left, *limits):
             return None
         if np.abs((every[1:-1] - middle) @ left).max() > _BESIDE:
             return None
@@ -366,7 +367,7 @@ def _square(vector: Floats) -> Floats:
     return np.asarray(vector[..., 0] * vector[..., 0] + vector[..., 1] * vector[..., 1])
 
 
-def _is_straight(u: Floats, v: Floats) -> bool:
+def _is_straight(u: Floats, v: Floats, flat: float, level: float) -> bool:
     """Say whether points `v` beside a line and `u` along it are that line, wobbling perhaps."""
     most, length = np.abs(v).max(), np.ptp(u)
     if most > _WOBBLY:
@@ -375,7 +376,7 @@ def _is_straight(u: Floats, v: Floats) -> bool:
     parts = v @ basis
     # A parabola of this sagitta turns by 8 sagittas over its chord.
     bend = 8 * abs(parts[2]) * np.ptp(basis[:, 2]) / max(length, 1e-9)
-    if most < _FLAT and (length < 4 or bend < _LEVEL):
+    if most < flat and (length < 4 or bend < level):
         return True
     # What a cubic explains is shape; what it does not is noise.
     left = v - basis @ parts
