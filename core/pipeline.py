@@ -25,7 +25,7 @@ from core.monogram import field
 from core.monogram.layouts import single, straight
 from core.monogram.optics import Glyphs, transform
 from core.monogram.picture import digest, encode
-from core.monogram.render import render
+from core.monogram.render import clean, move, outline_all, render
 from core.networks import families, judge
 from core.networks.families import Generator, Steerable
 from core.recipe import BLOCK, ENGINE, STYLE, GenerateSpec, Recipe, Recipes, draw
@@ -40,10 +40,6 @@ PLACE: Final[Mapping[Layout, Callable[[Glyphs], Tensor]]] = {
     Layout.SINGLE: single.place,
     Layout.STRAIGHT: straight.place,
 }
-
-_CANVAS_PIXELS: Final = 4 * 256 * 256  # drawn at a time: what a processor's cache takes
-_SPECK: Final = 4  # percent of a letter's ink
-_BORDER: Final = 0.01  # of a glyph's canvas that stays ground
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,29 +142,38 @@ class Composer:
         """Make items [start, stop), all of one aligned block, on the calling thread."""
         recipes = draw(self.spec, self.seed, start, stop)
         rows = slice(start % BLOCK, start % BLOCK + stop - start)
-        fields, glyphs = self._glyphs(recipes, rows)
+        fields = self._draw(recipes, rows)
+        fine = clean(torch.where(fields.isfinite(), fields, -1.0).flatten(0, 1).unsqueeze(1))
+        glyphs = self._glyphs(recipes, rows, field.resolve(fine))
         faults = _faults(recipes, fields[rows], glyphs.field[rows])
         legible = self._read(recipes, rows, glyphs)
-        pixels = self._render(rows, glyphs, self._place(recipes, rows, glyphs))
+        letters = fine.view(*fields.shape)[rows].cpu()
+        pixels = self._render(letters, glyphs.present[rows].cpu(), self._place(recipes, rows, glyphs)[rows].cpu())
         return [
             ItemError(index, fault) if fault else _pack(recipes.recipe(index), picture, read)
             for index, fault, picture, read in zip(range(start, stop), faults, pixels, legible, strict=True)
         ]
 
-    def _glyphs(self, recipes: Recipes, rows: slice) -> tuple[Tensor, Glyphs]:
-        """Return the network's fields [BLOCK, L, h, w] and the glyphs made of them."""
-        positions = self._pad(recipes.positions()[:, : self._places], rows, -1)
+    def _draw(self, recipes: Recipes, rows: slice) -> Tensor:
+        """Return the network's fields [BLOCK, L, h, w]; ground where there is no letter."""
+        positions = self._positions(recipes, rows)
         styles = self._styles(recipes, rows)
         letters = positions.clamp(min=0)
         calls = [self._network.draw(styles[place], letters[:, place]) for place in range(self._places)]
         fields = torch.stack([call.squeeze(1).float() for call in calls], dim=1)
-        present = positions >= 0
-        flat = torch.where(present[..., None, None], fields, -1.0).flatten(0, 1).unsqueeze(1)
-        fine = field.seal(field.resolve(field.drop_specks(flat, _SPECK)), _BORDER)
+        return torch.where((positions >= 0)[..., None, None], fields, -1.0)
+
+    def _glyphs(self, recipes: Recipes, rows: slice, fine: Tensor) -> Glyphs:
+        """Return letters [BLOCK * L, 1, H, W] with what the recipes do to them."""
         turns = [
             self._pad(each[:, : self._places], rows, 0) for each in (recipes.rotation, recipes.stretch, recipes.shear)
         ]
-        return fields, Glyphs(fine.view(BLOCK, self._places, *fine.shape[-2:]), present, transform(*turns))
+        present = self._positions(recipes, rows) >= 0
+        return Glyphs(fine.view(BLOCK, self._places, *fine.shape[-2:]), present, transform(*turns))
+
+    def _positions(self, recipes: Recipes, rows: slice) -> Tensor:
+        """Return the place of each letter in the alphabet [BLOCK, L], -1 where there is none."""
+        return self._pad(recipes.positions()[:, : self._places], rows, -1)
 
     def _styles(self, recipes: Recipes, rows: slice) -> list[Tensor]:
         """Return the style vectors [BLOCK, W] of each place."""
@@ -193,7 +198,7 @@ class Composer:
         """Return each item's legibility: how surely the judge reads the letter that it reads least surely."""
         if self._judge is None:
             return [None] * len(recipes)
-        positions = self._pad(recipes.positions()[:, : self._places], rows, -1)
+        positions = self._positions(recipes, rows)
         least = torch.ones(BLOCK, device=self._device)
         for place in range(self._places):
             read = judge.read(self._judge, glyphs.field[:, place, None]).softmax(dim=1)
@@ -209,15 +214,13 @@ class Composer:
         placed = torch.stack([PLACE[layout](glyphs) for layout in self._layouts])
         return placed[which, torch.arange(BLOCK, device=self._device)]
 
-    def _render(self, rows: slice, glyphs: Glyphs, matrix: Tensor) -> NDArray[np.uint8]:
-        """Return the pixels of these rows; whole groups of canvases are drawn, or none of a group."""
-        size = self.spec.size
-        group = min(BLOCK, max(1, _CANVAS_PIXELS // size**2))
-        pixels = np.empty((BLOCK, size, size), dtype=np.uint8)
-        for first in range(rows.start - rows.start % group, rows.stop, group):
-            some = slice(first, first + group)
-            pixels[some] = render(glyphs.field[some], matrix[some], size).cpu().numpy()
-        return pixels[rows]
+    def _render(self, letters: Tensor, present: Tensor, matrix: Tensor) -> Iterator[NDArray[np.uint8]]:
+        """Draw n variants of letters [n, L, h, w] by matrices [n, L, 2, 3] from canvas to glyph."""
+        outlines = iter(outline_all(letters[present].unsqueeze(1)))
+        matrices = matrix.double().numpy()
+        for row, here in enumerate(present.tolist()):
+            placed = [move(next(outlines), matrices[row, spot]) for spot in range(self._places) if here[spot]]
+            yield render(placed, self.spec.size)
 
     def _pad(self, values: NDArray[Any], rows: slice, filling: int) -> Tensor:
         """Put the values of some items into the rows of a whole block."""

@@ -33,7 +33,7 @@ from core.alphabet import parse, position
 from core.errors import Invalid
 from core.registry import ARITY, Attribute, Layout, default_layout
 
-ENGINE: Final = 2  # counts changes that alter pixels, or that a worker of the engine before could not honour
+ENGINE: Final = 3  # counts changes that alter pixels, or that a worker of the engine before could not honour
 BLOCK: Final = 64  # items; ranges are worked on in aligned blocks of this many
 STYLE: Final = 100  # numbers drawn for a style
 MOST_LETTERS: Final = max(arity.most for arity in ARITY.values())

@@ -33,9 +33,9 @@ def fit(points: Floats, leave: Floats, arrive: Floats) -> tuple[Floats, Floats]:
     return curves, gap
 
 
-def straight(start: Floats, end: Floats) -> Floats:
-    """Return the cubic [4, 2] that is a line."""
-    return np.stack([start, start + (end - start) / 3, end + (start - end) / 3, end])
+def straighten(start: Floats, end: Floats) -> Floats:
+    """Return the cubics [..., 4, 2] that are lines between points [..., 2]."""
+    return np.stack([start, start + (end - start) / 3, end + (start - end) / 3, end], axis=-2)
 
 
 def _solve(points: Floats, u: Floats, leave: Floats, arrive: Floats) -> Floats:

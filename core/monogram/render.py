@@ -1,31 +1,40 @@
-"""Placed letters to pixels: dark ink on white, one pixel of antialiasing whatever the scale."""
+"""From letters to pixels by way of their outlines: what is seen on the screen is what is sawn and stitched."""
 
+from collections.abc import Sequence
 from typing import Final
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from core.monogram import field
+from core.monogram.outline import Outline, rasterise
+from core.monogram.trace import trace_all
 
-# A slope below this share of the field's own is no edge but noise near zero; sharpening it further would show it.
-_LEAST_SLOPE: Final = 0.25
+Floats = NDArray[np.float64]
 
-
-def render(glyphs: Tensor, matrix: Tensor, size: int) -> Tensor:
-    """Draw N variants of L letters: [N, L, H, W] by matrices from canvas to glyph, [N, L, 2, 3] -> [N, size, size]."""
-    number, places = matrix.shape[:2]
-    drawn = field.sample(glyphs.flatten(0, 1).unsqueeze(1), matrix.flatten(0, 1), size)
-    ink = drawn.view(number, places, size, size).amax(1, keepdim=True)
-    # The length of a pixel in units of the field, if distances were true.
-    pixel = (matrix[:, 0, :, :2].square().sum((-1, -2)) / 2).sqrt().view(-1, 1, 1, 1) / size
-    return _grey(coverage(ink, pixel)).squeeze(1)
+SPECK: Final = 4  # percent of a letter's ink
+BORDER: Final = 0.01  # of a glyph's canvas that stays ground
 
 
-def coverage(ink: Tensor, pixel: Tensor) -> Tensor:
-    """Return the share of each cell that is ink, [N, 1, H, W] in 0 ... 1, from how fast the field rises there."""
-    rise = torch.maximum(field.slope(ink), pixel * _LEAST_SLOPE)
-    return (ink / rise + 0.5).clamp(0, 1)
+def clean(fields: Tensor) -> Tensor:
+    """Return a network's fields [N, 1, h, w] without specks and with ground all around."""
+    return field.seal(field.drop_specks(fields, SPECK), BORDER)
 
 
-def _grey(coverage: Tensor) -> Tensor:
-    return (255 - 255 * coverage).round().to(torch.uint8)
+def outline_all(fields: Tensor) -> list[Outline]:
+    """Trace cleaned fields [N, 1, h, w], each as if alone."""
+    # Coarse ones carry noise of the size of a cell, which the spline of `resolve` takes; fine ones their own corners.
+    fine = field.resolve(fields) if fields.shape[-1] < field.SHARP else fields
+    return trace_all(fine[:, 0])
+
+
+def move(outline: Outline, matrix: Floats) -> Outline:
+    """Move a letter to where a matrix [2, 3], from canvas to glyph as layouts give it, reads it."""
+    back = np.linalg.inv(matrix[:, :2]).T
+    return Outline(tuple((contour - matrix[:, 2]) @ back for contour in outline.contours))
+
+
+def render(letters: Sequence[Outline], size: int) -> NDArray[np.uint8]:
+    """Draw letters that lie on one canvas, and beside each other, as grey values [size, size]: dark ink on white."""
+    return 255 - rasterise(Outline(tuple(contour for letter in letters for contour in letter.contours)), size)

@@ -33,7 +33,8 @@ _LOOK: Final = 12  # steps on either side from which a direction is taken
 _DEAD: Final = np.sin(np.deg2rad(4))  # a direction nearer to an axis has not yet turned past it
 _CLOSE: Final = 6  # steps: no extremum nearer to another node
 _SPLITS: Final = 4
-_ENDLESS: Final = 8000  # points: no letter has so long a contour, but noise has
+_LONGEST: Final = 8  # sides of the canvas: more contour than a letter has, and many rings, are noise
+_MOST: Final = 24  # rings
 _TRIES: Final = 3  # with fewer corners each, until nothing crosses
 
 
@@ -89,12 +90,9 @@ def trace_all(fields: Tensor | NDArray[np.floating]) -> list[Outline]:
     rings = [follow(field) for field in values]
     barred = [np.zeros((0, 2)) for _ in rings]
     outlines: dict[int, Outline] = {}
+    plain = [len(own) <= _MOST and sum(map(len, own)) <= _LONGEST * STEPS * size for own in rings]
     for _ in range(_TRIES):
-        left = [
-            number
-            for number, own in enumerate(rings)
-            if number not in outlines and sum(len(ring) for ring in own) < _ENDLESS
-        ]
+        left = [number for number, fine in enumerate(plain) if fine and number not in outlines]
         if not left:
             break
         for number, outline in zip(left, _fit(values, rings, barred, left), strict=True):
@@ -116,11 +114,7 @@ def _fit(values: Floats, rings: list[list[Floats]], barred: list[Floats], chosen
 
 def _join_up(rings: list[Floats], size: int) -> Outline:
     """Return rings as polygons, as they are: among gaps narrower than a cell no curve is safe."""
-    return Outline(tuple(_polygon(ring) / size for ring in rings))
-
-
-def _polygon(points: Floats) -> Floats:
-    return np.stack([curves.straight(*pair) for pair in zip(points, np.roll(points, -1, axis=0), strict=True)])
+    return Outline(tuple(curves.straighten(ring, np.roll(ring, -1, axis=0)) / size for ring in rings))
 
 
 class _Shape:
@@ -148,7 +142,7 @@ class _Shape:
             ends = {line.i % count for line in lines}
             for start, end in zip(nodes, [*nodes[1:], _shift(nodes[0], count)], strict=True):
                 if start.at in ends:
-                    done.append((first, start.at, curves.straight(start.point, end.point)))
+                    done.append((first, start.at, curves.straighten(start.point, end.point)))
                 else:
                     spans.append(_Span(start, end, first, tolerance))
         for last in (split == _SPLITS for split in range(_SPLITS + 1)):

@@ -1,6 +1,7 @@
 """Family `style`, the default: one style vector w steers all letters, which are sums of a basis of fields.
 
-- *mapping*: z ~ N(0, I) becomes w (the idea of StyleGAN: Karras et al., 2019). Truncation draws w to its mean.
+- *mapping*: z ~ N(0, I) becomes w (the idea of StyleGAN: Karras et al., 2019): a style between two that are near each
+  other, then widened, leant, thickened a little. Truncation draws w to its mean.
 - *decoder*: features of w go through a linear head of each letter's own to a few coefficients, and through a rotation
   of the letter's own to coordinates in a basis that all letters share (principal components of fields). Heads must be
   per letter: one shared by all drew half as well. Letters that look the same in both scripts share one. What is summed
@@ -31,6 +32,15 @@ CELLS: Final = SIZE * SIZE
 REACH: Final = 1 / 16  # what 1 means, of the canvas
 ATTRIBUTES: Final = ("weight", "width", "slant", "contrast", "serif")
 
+PARTNERS: Final = 4  # that a prototype may be mixed with
+LEAST_SHARE: Final = 0.25  # of the partner in the mixture
+MOST_SHARE: Final = 0.5
+# How far styles are moved along `ATTRIBUTES` by lot, in standard deviations: wider, leaning and bolder ones are as
+# whole; contrast by lot breaks hairlines.
+LIVELY: Final = (0.15, 0.5, 0.5, 0.0, 0.0)
+_EVENLY: Final = (-0.6744898, 0.0, 0.6744898)  # quartiles of z
+_MOVES: Final = slice(3, 3 + len(LIVELY))  # entries of z that say how far
+
 # Look-alikes are one drawing in nearly every font; the digits 0 and 3 are drawn apart from O and З.
 _TWINS: Final = {letter: HOMOGLYPHS[letter] for letter in LETTERS if not letter.isdigit()}
 _FIRST: Final = sorted({_TWINS.get(letter, letter) for letter in LETTERS}, key=LETTERS.index)
@@ -52,8 +62,7 @@ class Architecture:
     hidden: int = 320
     coefficients: int = 88  # of a letter
     basis: int = 384  # fields
-    prototypes: int = 256  # styles that the mapping mixes
-    codes: int = 16  # entries of z that place a style among the prototypes
+    prototypes: int = 512  # styles that the mapping starts from
     channels: int = 48  # of the finisher; 0 leaves it out
     blocks: int = 4
     heads: int = HEADS
@@ -123,26 +132,32 @@ def _apply(features: Tensor, table: Tensor, head: Tensor) -> Tensor:
 
 
 class Sampler(nn.Module):
-    """Latents become style vectors: z names a place among prototypes, and those near it are mixed."""
+    """Latents become style vectors: one entry names a prototype, the next a partner of its, the third how they mix.
 
-    places: Tensor
+    Only what is near mixes well: between a slab and a script lies neither. Which prototypes suit each other is found
+    when a model is made (`core/training/style/sampling.py`).
+    """
+
     prototypes: Tensor
+    shares: Tensor
+    partners: Tensor
     mean: Tensor
-    nearness: Tensor
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         a = architecture
-        self.register_buffer("places", torch.zeros(a.prototypes, a.codes))
         self.register_buffer("prototypes", torch.zeros(a.prototypes, a.style))
+        self.register_buffer("shares", torch.zeros(a.prototypes))  # quantiles of z up to which each prototype is meant
+        self.register_buffer("partners", torch.zeros(a.prototypes, PARTNERS))  # rows of prototypes
         self.register_buffer("mean", torch.zeros(a.style))
-        self.register_buffer("nearness", torch.ones(1))
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents [N, 100] to style vectors [N, W]."""
-        place = z[:, : self.places.shape[1]]
-        near = place @ self.places.T - self.places.square().sum(dim=1) / 2  # |place|^2 is the same for all
-        mixed: Tensor = torch.softmax(near / self.nearness.square(), dim=1) @ self.prototypes
+        first = torch.searchsorted(self.shares, z[:, 0].contiguous()).clamp(max=len(self.shares) - 1)
+        other = torch.searchsorted(self.shares.new_tensor(_EVENLY), z[:, 1].contiguous())
+        second = self.partners[first, other].long()
+        share = LEAST_SHARE + (MOST_SHARE - LEAST_SHARE) * torch.special.ndtr(z[:, 2:3])
+        mixed: Tensor = torch.lerp(self.prototypes[first], self.prototypes[second], share)
         return mixed
 
 
@@ -217,7 +232,8 @@ class Generator(nn.Module):
     def styles(self, z: Tensor, psi: float | None = None) -> Tensor:
         """Return style vectors [N, W] of latents [N, 100], drawn to the mean style by psi (1: not at all)."""
         mean = self.sampler.mean
-        w: Tensor = mean + (self.psi if psi is None else psi) * (self.sampler(z) - mean)
+        moved = self.steer(self.sampler(z), z[:, _MOVES].clamp(-2, 2) * z.new_tensor(LIVELY))
+        w: Tensor = mean + (self.psi if psi is None else psi) * (moved - mean)
         return w
 
     def steer(self, w: Tensor, attributes: Tensor) -> Tensor:

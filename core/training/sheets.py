@@ -16,8 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from core.alphabet import BASELINE, CAP_HEIGHT, LATIN, LETTERS, UKRAINIAN, position
-from core.monogram import field
-from core.monogram.render import render
+from core.monogram.render import clean, outline_all, render
 from core.networks.families import Generator
 from core.training.datasets.archive import CLAMP, Dataset
 
@@ -99,11 +98,9 @@ def draw_pairs(originals: Tensor, drawn: Tensor, letters: str, overlaps: Sequenc
 
 
 def rasterise(fields: Tensor, size: int) -> Pixels:
-    """Return fields [N, 1, h, h] as grey values [N, size, size], cleaned and refined as variants are."""
-    clean = field.seal(field.resolve(field.drop_specks(fields.float(), 4)), 0.01)
-    whole = torch.eye(2, 3, device=fields.device).expand(len(fields), 1, 2, 3)
-    pixels: Pixels = render(clean, whole, size).cpu().numpy()
-    return pixels
+    """Return fields [N, 1, h, h] as grey values [N, size, size], cleaned and traced as variants are."""
+    outlines = outline_all(clean(fields.float()).cpu())
+    return np.stack([render([outline], size) for outline in outlines])
 
 
 def find_nearest(fields: Tensor, dataset: Dataset) -> Near | None:

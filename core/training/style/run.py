@@ -26,12 +26,12 @@ from core.training.style.tables import Table
 
 ARCHITECTURES: Final = {
     "default": Architecture(),
-    "nano": Architecture(style=128, hidden=128, coefficients=32, basis=128, prototypes=128, channels=0),
+    "nano": Architecture(style=128, hidden=128, coefficients=32, basis=128, prototypes=256, channels=0),
 }
 _DECODING: Final = 0.45  # of the run, where there is a finisher
 _LETTERS_A_STEP: Final = 300  # that an epoch is reckoned by; stages differ
 _LR: Final = {"decoding": 1e-3, "finishing": 2e-3}
-_PSI: Final = 0.8
+_PSI: Final = 0.9  # read off a curve of wholeness against novelty: docs/decisions/0005
 
 
 class Run(run.Run):

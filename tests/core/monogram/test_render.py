@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.errors import Invalid
 from core.monogram.picture import decode, digest, encode
-from core.monogram.render import render
+from core.monogram.render import clean, move, outline_all, render
 
 Shape = Callable[..., Tensor]
 
@@ -18,8 +18,9 @@ Shape = Callable[..., Tensor]
 def draw(shape: Tensor, size: int, scale: float = 1.0) -> np.ndarray:
     """Draw one shape about the middle of its canvas, `scale` times as large."""
     back = 1 / scale
-    matrix = torch.tensor([[[[back, 0, 0.5 - back / 2], [0, back, 0.5 - back / 2]]]])
-    return render(shape[None, None], matrix, size)[0].numpy()
+    matrix = np.array([[back, 0, 0.5 - back / 2], [0, back, 0.5 - back / 2]])
+    (letter,) = outline_all(clean(shape[None, None]))
+    return render([move(letter, matrix)], size)
 
 
 @pytest.mark.parametrize(("size", "scale"), [(64, 1.0), (256, 1.0), (256, 1.5), (1024, 1.2)])
@@ -49,13 +50,29 @@ def test_ink_is_dark_on_white_ground(disc: Shape) -> None:
 
 
 def test_letters_of_a_variant_are_united(disc: Shape) -> None:
-    shapes = torch.stack([disc(x=0.3, radius=0.1), disc(x=0.7, radius=0.1)])[None]
-    still = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).expand(1, 2, 2, 3)
-    pixels = render(shapes, still, 100)[0]
+    shapes = torch.stack([disc(x=0.3, radius=0.1), disc(x=0.7, radius=0.1)])[:, None]
+    pixels = render(outline_all(clean(shapes)), 100)
 
     assert pixels[50, 30] == 0
     assert pixels[50, 70] == 0
     assert pixels[50, 50] == 255
+
+
+def test_a_letter_moves_by_the_inverse_of_its_matrix(box: Shape) -> None:
+    (letter,) = outline_all(clean(box(0.4, 0.4, 0.6, 0.7)[None, None]))
+    moved = move(letter, np.array([[0.5, 0.25, 0.0], [0.0, 0.5, 0.1]]))
+    corners = np.concatenate([contour[:, 0] for contour in moved.contours])
+
+    assert corners.min(axis=0) == pytest.approx([0.2, 0.6], abs=0.01)
+    assert corners.max(axis=0) == pytest.approx([0.9, 1.2], abs=0.01)
+
+
+def test_specks_and_ink_on_the_border_do_not_reach_the_outline(disc: Shape, box: Shape) -> None:
+    (spotted,) = outline_all(clean(torch.maximum(disc(radius=0.2), disc(x=0.9, y=0.9, radius=0.02))[None, None]))
+    (wide,) = outline_all(clean(box(-0.1, 0.4, 1.1, 0.6)[None, None]))
+
+    assert len(spotted.contours) == 1
+    assert min(contour[:, 0, 0].min() for contour in wide.contours) > 0.005
 
 
 def test_a_picture_reads_back_and_packs_alike(disc: Shape) -> None:
