@@ -9,10 +9,10 @@ COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --generate-hashes --no-
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test check bench up lint types imports format env lock clean
+.PHONY: help install demo test check bench bench-quality up lint types imports format env lock clean
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## Make .venv with exactly the hashed requirements; does nothing when it is up to date
 	@:
@@ -36,6 +36,9 @@ check: lint types imports test  ## What .ci/run runs: format, lint, types, impor
 
 bench: install  ## The side-by-side benchmark; writes out/bench/results.json
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-quality: install  ## What the shipped letters measure beside their goals; ARGS="--dataset FILE.npz"; under ten minutes
+	@$(BIN)/python -m bench.quality $(ARGS)
 
 up: install  ## Start everything on this machine; ARGS="--port 8000 --data DIR"
 	@$(BIN)/vyaz up $(ARGS)

@@ -93,7 +93,7 @@ def drop_specks(field: Tensor, percent: int) -> Tensor:
     ink = field > 0
     labels = connected_parts(ink)
     flat = labels.flatten(1)
-    sizes = torch.zeros(len(field), field[0].numel() + 1, dtype=torch.int64, device=field.device)
+    sizes = torch.zeros(len(field), field.shape[-2:].numel() + 1, dtype=torch.int64, device=field.device)
     sizes = sizes.scatter_add(1, flat, ink.flatten(1).long())
     size = sizes.gather(1, flat).view_as(labels)
     total = ink.flatten(1).sum(1).view(-1, 1, 1, 1)

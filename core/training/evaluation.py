@@ -18,7 +18,7 @@ from core.networks.mlp import LATENT
 from core.training.crossfit import bootstrap, judge_rows
 from core.training.datasets.archive import Dataset, pack, unpack
 from core.training.datasets.split import Role
-from core.training.metrics import consistency, copies, distribution, edges, novelty, parts, reconstruction
+from core.training.metrics import consistency, copies, distribution, edges, novelty, parts, reading, reconstruction
 from core.training.survey import Batch, Survey, read_dataset, survey, units
 
 Floats = NDArray[np.float64]
@@ -33,6 +33,7 @@ CONSISTENT: Final = 0.95  # of real held-out fonts vary less than what counts as
 # What fonts' own outlines measure, made by `python -m bench.outlines`.
 OUTLINES: Final = Path(__file__).parent / "metrics" / "outlines.npz"
 _STYLES_AT_ONCE: Final = 8
+_ROW_STYLES: Final = 60  # of either side that rows are set in
 
 
 class Drawer(Protocol):
@@ -105,8 +106,12 @@ class Figures:
     density: float | None = None
     kernel_distance: float | None = None
     train_on_generated: float | None = None
-    tesseract: float | None = None
+    tesseract: float | None = None  # letters misread in rows; None without the program
     tesseract_real: float | None = None
+    tesseract_ratio: float | None = None
+    field_residual_ratio: float | None = None  # edge figures of the fields that outlines are traced from
+    field_corner_ratio: float | None = None
+    field_flips: float | None = None
     styles: int = 0
 
     def as_json(self) -> dict[str, float | int | str | None]:
@@ -140,13 +145,14 @@ def evaluate(
     seed: int = 0,
     edge_letters: int = EDGES,
     fitted_fonts: int = FITTED,
+    rows: int = reading.ROWS,
 ) -> Figures:
     """Draw `count` styles of all letters and measure them.
 
     `roles` [S] by `split`; held-out is what is not `Role.TRAIN`. `unseen` [S] are the styles whose clusters the judge
     was not trained on (all held-out ones, if not given: then it must not have been trained on any). `fit` finds the
-    code of a font, as `inversion.invert` does. Edge figures need `outlines`. Raise `JobError` if either side of the
-    split is empty.
+    code of a font, as `inversion.invert` does. Edge figures need `outlines`, reading `rows` needs Tesseract. Raise
+    `JobError` if either side of the split is empty.
     """
     train, held = np.flatnonzero(roles == Role.TRAIN), np.flatnonzero(roles != Role.TRAIN)
     if not len(train) or not len(held):
@@ -165,6 +171,7 @@ def evaluate(
         **_edge_figures(drawn, outlines),
         **_style_figures(dataset, train, drawn, real, known, fitted[0]),
         **_crowd_figures(drawn, real),
+        **_row_figures(generator, dataset, z, psi, strange if len(strange) else held, seed, rows),
     }
     return Figures(
         **figures,  # type: ignore[arg-type]
@@ -243,17 +250,37 @@ def _part_figures(drawn: Survey, real: Survey, known: Survey) -> dict[str, objec
 
 
 def _edge_figures(drawn: Survey, outlines: Outlines | None) -> dict[str, object]:
-    own = drawn.edges
-    found: dict[str, object] = dict.fromkeys(("edge_residual_ratio", "corner_ratio", "flips_outlines"))
-    if outlines is not None:
-        real = outlines.edges
-        signs = drawn.edged, outlines.labels
-        found = {
-            "edge_residual_ratio": edges.compare(own.residual, own, signs[0], real.residual, real, signs[1]),
-            "corner_ratio": edges.compare(own.corner, own, signs[0], real.corner, real, signs[1]),
-            "flips_outlines": _mean(real.flips),
-        }
-    return found | {"flips": _mean(own.flips)}
+    """Figures of letters as delivered, and of the fields behind them."""
+    traced, plain = drawn.edges, drawn.field_edges
+    found: dict[str, object] = {"flips": _mean(traced.flips), "field_flips": _mean(plain.flips)}
+    if outlines is None:
+        return found | dict.fromkeys(("edge_residual_ratio", "corner_ratio"))
+    real = outlines.edges
+    for name, own in (("edge_residual", traced), ("field_residual", plain)):
+        ratio = edges.compare(own.residual, own, drawn.edged, real.residual, real, outlines.labels)
+        found[f"{name}_ratio"] = ratio
+    for name, own in (("corner", traced), ("field_corner", plain)):
+        found[f"{name}_ratio"] = edges.compare(own.corner, own, drawn.edged, real.corner, real, outlines.labels)
+    return found | {"flips_outlines": _mean(real.flips)}
+
+
+def _row_figures(
+    generator: Drawer, dataset: Dataset, z: Tensor, psi: float | None, real: Ints, seed: int, rows: int
+) -> dict[str, object]:
+    """Let Tesseract read rows of as many drawn as real styles, set alike."""
+    bearings = reading.fit_bearings(dataset.labels, dataset.bearings)
+    sides = (_draw(generator, z[:_ROW_STYLES], psi), read_dataset(dataset, _choose(real, seed, _ROW_STYLES)))
+    found = [_misread(list(side), bearings, seed, rows) for side in sides]
+    drawn, usual = found
+    ratio = drawn / usual if drawn is not None and usual else None
+    return {"tesseract": drawn, "tesseract_real": usual, "tesseract_ratio": ratio}
+
+
+def _misread(batches: list[Batch], bearings: NDArray[np.float32], seed: int, rows: int) -> float | None:
+    labels, styles = (np.concatenate([getattr(batch, name) for batch in batches]) for name in ("labels", "styles"))
+    chosen = reading.choose_rows(labels, styles, seed, rows)
+    found = reading.read_rows(torch.cat([batch.fields for batch in batches]), labels, chosen, bearings)
+    return found.error if found else None
 
 
 def _style_figures(

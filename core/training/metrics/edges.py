@@ -1,6 +1,7 @@
 """How clean an edge is: its roughness, its needless bends and the sharpness of its corners.
 
-Measured on closed contours: those of a field drawn at 1,024 px, or a font's own outline. Lengths are of the canvas.
+Measured on closed contours: those of a letter as delivered, which is its traced outline; those of its field drawn at
+1,024 px; a font's own outline. Lengths are of the canvas.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from core.alphabet import CAP_HEIGHT
+from core.monogram.outline import flatten
+from core.monogram.render import clean, outline_all
 from core.training.datasets.archive import CLAMP
 from core.training.datasets.outlines import unite
 from core.training.metrics.parts import portions
@@ -54,6 +57,11 @@ def measure_fields(letters: Tensor) -> Edges:
     """Measure fields [N, 1, h, h] at the zero contour of their bicubic interpolation to 1,024 px."""
     drawn = (draw for portion in portions(letters, _PORTION) for draw in _draw(portion))
     return _collect([measure_contours(find_contours(field)) for field in drawn])
+
+
+def measure_traced(letters: Tensor) -> Edges:
+    """Measure what fields [N, 1, h, h] are delivered as: the outlines traced from them."""
+    return _collect([measure_contours(flatten(outline)) for outline in outline_all(clean(letters.cpu()))])
 
 
 def measure_outlines(letters: Sequence[Floats]) -> Edges:

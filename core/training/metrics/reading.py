@@ -15,13 +15,14 @@ from typing import Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from core.alphabet import CAP_HEIGHT, DIGITS, HOMOGLYPHS, LATIN, LETTERS, UKRAINIAN, Script, position
 from core.errors import EnvironmentFault
+from core.monogram.outline import Outline, rasterise
+from core.monogram.render import clean, outline_all
 
 ROWS: Final = 200
 LEAST, MOST = 8, 12  # letters of a row
@@ -105,9 +106,8 @@ def read_rows(
 
 def set_row(fields: Tensor, labels: NDArray[np.int64], row: Row, bearings: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Draw a row [h, w]: black on white, capitals 48 px high, each letter's ink between its usual bearings."""
-    places = torch.tensor(row.letters)
-    drawn = F.interpolate(fields[places].float(), size=(CANVAS, CANVAS), mode="bicubic", align_corners=False)
-    letters = [(_cut(field), bearings[labels[place]]) for field, place in zip(drawn[:, 0], row.letters, strict=True)]
+    outlines = outline_all(clean(fields[torch.tensor(row.letters)].float()))
+    letters = [(_cut(each), bearings[labels[place]]) for each, place in zip(outlines, row.letters, strict=True)]
     widths = [round(float(sides.sum()) * CANVAS) + ink.shape[1] for ink, sides in letters]
     page = np.zeros((CANVAS + 2 * BORDER, sum(map(abs, widths)) + CANVAS + 2 * BORDER), dtype=np.float32)
     start, end = BORDER, BORDER
@@ -142,9 +142,9 @@ def _complete(labels: NDArray[np.int64], styles: NDArray[np.int64], letters: str
     return [places for places in own if 2 * len(places) >= len(letters)]
 
 
-def _cut(field: Tensor) -> NDArray[np.float32]:
-    """Return the ink [h, w] of a field [h, h], edges one pixel wide, without the empty columns beside it."""
-    ink = (0.5 + field * field.shape[-1]).clamp(0, 1).numpy()
+def _cut(outline: Outline) -> NDArray[np.float32]:
+    """Return the ink [h, w] of a letter, 0 to 1, without the empty columns beside it."""
+    ink = rasterise(outline, CANVAS).astype(np.float32) / np.float32(255)
     columns = np.flatnonzero(ink.max(axis=0) > 0)
     return ink[:, columns[0] : columns[-1] + 1] if len(columns) else ink[:, :0]
 
