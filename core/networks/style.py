@@ -1,7 +1,7 @@
 """Family `style`, the default: one style vector w steers all letters, which are sums of a basis of fields.
 
 - *mapping*: z ~ N(0, I) becomes w (the idea of StyleGAN: Karras et al., 2019): a style between two that are near each
-  other, then widened, leant, thickened a little. Truncation draws w to its mean.
+  other, then widened and thickened a little. Truncation draws w to its mean.
 - *decoder*: features of w go through a linear head of each letter's own to a few coefficients, and through a rotation
   of the letter's own to coordinates in a basis that all letters share (principal components of fields). Heads must be
   per letter: one shared by all drew half as well. Letters that look the same in both scripts share one. What is summed
@@ -33,11 +33,12 @@ REACH: Final = 1 / 16  # what 1 means, of the canvas
 ATTRIBUTES: Final = ("weight", "width", "slant", "contrast", "serif")
 
 PARTNERS: Final = 4  # that a prototype may be mixed with
-LEAST_SHARE: Final = 0.25  # of the partner in the mixture
+LEAST_SHARE: Final = 0.35  # of the partner in the mixture
 MOST_SHARE: Final = 0.5
-# How far styles are moved along `ATTRIBUTES` by lot, in standard deviations: wider, leaning and bolder ones are as
-# whole; contrast by lot breaks hairlines.
-LIVELY: Final = (0.15, 0.5, 0.5, 0.0, 0.0)
+# How far styles are moved along `ATTRIBUTES` by lot, in standard deviations: wider and bolder ones are as whole as
+# their fonts. Not slant: a letter leans as an italic or stands, by a little it is careless. Nor contrast and serif:
+# hairlines break.
+LIVELY: Final = (0.15, 0.8, 0.0, 0.0, 0.0)
 _EVENLY: Final = (-0.6744898, 0.0, 0.6744898)  # quartiles of z
 _MOVES: Final = slice(3, 3 + len(LIVELY))  # entries of z that say how far
 

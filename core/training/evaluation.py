@@ -90,7 +90,9 @@ class Figures:
     reconstruction_train: float | None
     reconstruction_held: float | None
     copies: float | None  # share of styles above that of held-out fonts
-    copies_control: float | None  # share of redrawn training fonts flagged by siblings' distance alone
+    copies_control: (
+        float | None
+    )  # share of redrawn training fonts that count as copies: below 0.9 `copies` says nothing
     new_share: float | None
     worst_letter_sign: str | None = None
     flips: float | None = None  # curvature sign changes per cap height
@@ -100,7 +102,6 @@ class Figures:
     parts_held: float | None = None
     copies_drawn: float | None = None
     copies_held: float | None = None
-    copies_floor: float | None = None  # what counts as a copy beside siblings' distance; of a stem
     nearest_overlap: float | None = None  # median over styles
     coverage: float | None = None
     density: float | None = None
@@ -293,13 +294,12 @@ def _style_figures(
     fonts, labels, styles = _shrink_dataset(dataset, train)
     nearest = novelty.overlaps(_masks(drawn), _masks_of(fonts, labels, styles, len(train))).max(axis=1)
     matched = copies.match(fonts, labels, styles, len(train))
-    siblings = copies.find_siblings(matched, dataset.clusters[train])
+    margins = copies.find_margins(matched, dataset.clusters[train])
     control, found, held = (
-        copies.find(copies.match(side.small, side.labels, side.styles, side.count, matched), matched, siblings)
+        copies.find(copies.match(side.small, side.labels, side.styles, side.count, matched), matched, margins)
         for side in (fitted, drawn, real)
     )
-    floor = copies.calibrate(control)
-    rate, usual_rate = (float(copies.flag(side, floor).mean()) for side in (found, held))
+    rate, usual_rate = (float(copies.flag(side).mean()) for side in (found, held))
     legible = np.asarray(np.bincount(drawn.styles, weights=drawn.read) / np.bincount(drawn.styles) >= LEGIBLE)
     # A trait that cannot be measured speaks against a style.
     consistent = np.asarray((own <= np.nanquantile(other, CONSISTENT, axis=0)).all(axis=1))
@@ -310,7 +310,6 @@ def _style_figures(
         "copies_control": float(copies.flag(control).mean()),
         "copies_drawn": rate,
         "copies_held": usual_rate,
-        "copies_floor": floor,
         "new_share": novelty.share_new(nearest, legible, consistent),
         "nearest_overlap": float(np.median(nearest)),
     }

@@ -206,7 +206,7 @@ def _add_alphabets(page: _Page, alphabets: Sequence[Tensor], dataset: Dataset | 
     breaks = (len(LATIN), len(LATIN + UKRAINIAN))
     drawn = [rasterise(alphabet, LARGEST) for alphabet in alphabets]
     widest = max(set_line(letters, LARGEST, breaks).shape[1] for letters in drawn)
-    size = min(LARGEST, int(LARGEST * (WIDTH - NUMBER - (beside + 50 if beside else 0)) / widest))
+    size = min(LARGEST, int(LARGEST * (WIDTH - NUMBER - (beside + 90 if beside else 0)) / widest))
     for number, alphabet in enumerate(alphabets, start=1):
         line = set_line(rasterise(alphabet, size), size, breaks)
         near = find_nearest(alphabet, dataset) if dataset is not None else None

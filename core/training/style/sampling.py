@@ -40,7 +40,8 @@ def fit(sampler: Sampler, decoder: Decoder, vectors: Tensor, table: Table, frame
     # Tables of fixed length: what is left of them is never reached.
     sampler.prototypes.zero_()[:count] = good
     sampler.shares.fill_(_NEVER)[: count - 1] = torch.special.ndtri(shares.cumsum(0)[:-1]).float()
-    sampler.partners.zero_()[:count] = _partners(decoder, good, usual).float()
+    family = table.clusters[torch.cdist(good, vectors).argmin(1)]
+    sampler.partners.zero_()[:count] = _partners(decoder, good, family, usual).float()
     sampler.mean.copy_((good * shares.float()[:, None]).sum(0))
 
 
@@ -50,10 +51,14 @@ def _axis(centres: Tensor) -> Tensor:
     return first
 
 
-def _partners(decoder: Decoder, prototypes: Tensor, usual: list[Tensor]) -> Tensor:
-    """Return the partners [P, PARTNERS] of each prototype: of those near it the ones halfway to which is most whole."""
+def _partners(decoder: Decoder, prototypes: Tensor, family: Tensor, usual: list[Tensor]) -> Tensor:
+    """Return the partners [P, PARTNERS] of each prototype: of those near it the ones halfway to which is most whole.
+
+    Of another family [P] where there is one: between two weights of one design lies that design again.
+    """
     apart = torch.cdist(prototypes, prototypes)
     apart[apart < 1e-4] = torch.inf  # its own, or the same twice
+    apart[family[:, None] == family] += 1e3  # last of all
     near = apart.argsort(dim=1, stable=True)[:, : min(_NEAR, max(1, len(prototypes) - 1))]
     halfway = (prototypes[:, None] + prototypes[near]) / 2
     whole = _wholeness(decoder, halfway.flatten(0, 1), usual).view(near.shape)

@@ -25,6 +25,7 @@ class Table:
     styles: Tensor  # [N] int64
     rows: Tensor  # [S, heads] int64: the row of each letter, -1 where missing
     weights: Tensor  # [S] float64, chances of being drawn; they sum to 1
+    clusters: Tensor  # [S] int64
 
     @classmethod
     def of(cls, dataset: Dataset, chosen: NDArray[np.bool_], weights: NDArray[Any]) -> Self:
@@ -45,6 +46,7 @@ class Table:
             styles=torch.from_numpy(styles),
             rows=torch.from_numpy(rows),
             weights=share / share.sum(),
+            clusters=torch.from_numpy(dataset.clusters[chosen].astype(np.int64)),
         )
 
     def __len__(self) -> int:
