@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core.networks.style import CELLS, HEADS, Architecture, Decoder
@@ -97,13 +98,16 @@ def _means(table: Table, framed: Framed) -> Tensor:
 def _components(table: Table, framed: Framed, means: Tensor, count: int, chance: torch.Generator) -> Tensor:
     """Return orthonormal fields [B, 4096], rounded to what bytes can hold."""
     chosen = torch.randperm(len(table), generator=chance)[:_SAMPLE]
-    square = torch.zeros(CELLS, CELLS)
-    for rows in table.portions(chosen):
-        off = framed.rows(rows) - means[table.heads[rows]]
-        square += off.T @ off
-    _, vectors = torch.linalg.eigh(square)
-    found = vectors.flip(1)[:, :count].T.contiguous()
-    return _bytes(found, found.abs().amax(dim=1, keepdim=True))
+    parts = (framed.rows(rows) - means[table.heads[rows]] for rows in table.portions(chosen))
+    if len(chosen) < CELLS:  # a square of many zeros has more equal eigenvalues than LAPACK can part
+        found = torch.linalg.svd(torch.cat(list(parts)), full_matrices=False).Vh[:count]
+        found = F.pad(found, (0, 0, 0, count - len(found)))
+    else:
+        square = torch.zeros(CELLS, CELLS)
+        for off in parts:
+            square += off.T @ off
+        found = torch.linalg.eigh(square).eigenvectors.flip(1)[:, :count].T.contiguous()
+    return _bytes(found, found.abs().amax(dim=1, keepdim=True).clamp(min=1e-6))
 
 
 def _turn(table: Table, coordinates: Tensor, count: int) -> Tensor:
