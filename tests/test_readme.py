@@ -24,10 +24,13 @@ def test_it_can_be_read_in_two_minutes() -> None:
     assert README.count("\n") < 150
 
 
-def test_its_picture_is_a_picture() -> None:
-    (picture,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
-    with Image.open(ROOT / picture) as image:
-        assert min(image.size) > 400
+def test_its_pictures_are_pictures() -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+
+    assert pictures
+    for picture in pictures:
+        with Image.open(ROOT / picture) as image:
+            assert min(image.size) > 400
 
 
 def test_its_links_lead_somewhere() -> None:
