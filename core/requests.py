@@ -93,6 +93,7 @@ class EvaluateSpec(BaseModel):
     dataset: str | None = None
     """None: what the version was trained on, else the built-in fonts."""
     judge: str = models.REPORTER
+    styles: int = Field(100, ge=5, le=1000, description="Drawn; everything else in proportion. 100 take minutes")
 
 
 class SheetSpec(BaseModel):
@@ -247,7 +248,8 @@ def _evaluate(draft: _Draft) -> tuple[Submission, ...]:
     pinned = models.pin(draft.session, spec.model)
     name = spec.dataset or models.trained_on(draft.session, draft.owner_id, pinned.id) or datasets.BUILTIN
     dataset, version = datasets.find(draft.session, draft.owner_id, name)
-    resolved = {"model": pinned.reference, "dataset": name, "judge": _judge(draft.session, spec.judge)}
+    judge = _judge(draft.session, spec.judge)
+    resolved = {"model": pinned.reference, "dataset": name, "judge": judge, "styles": spec.styles}
     evaluation = draft.submission(JobKind.EVALUATE, resolved, 1, draft.request.seed, **_tied(pinned))
     return (evaluation,) if version is not None else (_look(draft, dataset.id, dataset.name), evaluation)
 

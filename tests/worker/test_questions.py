@@ -4,7 +4,7 @@ import json
 import struct
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -18,8 +18,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from core import shipped
-from core.catalogue import owners
-from core.catalogue.tables import Job, Model, ModelVersion, Shard, Variant
+from core.catalogue import datasets, owners
+from core.catalogue.tables import DatasetVersion, Job, Model, ModelVersion, Shard, Variant
 from core.networks import mlp
 from core.networks.judge import Architecture, Judge
 from core.requests import JobRequest, submit_request
@@ -29,7 +29,7 @@ from core.storage.blobs import Blobs
 from core.storage.shards import read_manifest
 from core.storage.uploads import keep
 from tests.conftest import create_database, name_database
-from tests.core.training.foundry import make_font
+from tests.core.training.foundry import make_dataset, make_font
 from tests.worker.conftest import Fleet
 from vyaz.up.servers import ServerPair
 
@@ -133,6 +133,27 @@ def test_a_sheet_is_drawn_and_kept(studio: Studio) -> None:
 
     assert (job.state, job.reason) == ("done", None)
     assert studio.picture(job).width > 2000
+
+
+def test_a_version_is_measured_and_keeps_its_figures(studio: Studio) -> None:
+    strokes = tuple(0.05 + 0.01 * number for number in range(10))
+    packed = replace(make_dataset("HIEABЖ38", strokes), clusters=np.arange(len(strokes))).pack()
+    studio.blobs.put("datasets/frames.npz", packed)
+    with studio.fleet.database.transaction() as session:
+        frames, _ = datasets.create(session, studio.owner, "frames", "fonts", "/fonts")
+        said = {"path": "datasets/frames.npz", "digest": sha256(packed).digest(), "size": len(packed), "report": {}}
+        session.add(DatasetVersion(dataset_id=frames.id, number=1, **said))
+    job = studio.ask("evaluate", dataset="frames:1", judge="judge-select", styles=5)
+    with studio.fleet.database.transaction() as session:
+        version = session.scalars(sa.select(ModelVersion).where(ModelVersion.id == job.model_version_id)).one()
+
+    assert (job.state, job.reason) == ("done", None)
+    assert version.figures == job.result["figures"]
+    assert version.figures is not None
+    assert (version.figures["styles"], version.figures["dataset"]) == (5, "frames:1")
+    assert 0 <= version.figures["legibility"] <= 1
+    assert version.figures["edge_residual_ratio"] > 0
+    assert 0 <= version.figures["reconstruction_held"] <= 1
 
 
 def test_a_font_of_no_licence_is_inverted(studio: Studio, tmp_path: Path) -> None:

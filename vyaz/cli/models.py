@@ -59,13 +59,14 @@ def show(model: Reference = "letters", as_json: AsJson = False, data: Data = Non
 def evaluate(
     model: Reference = "letters",
     dataset: Dataset = None,
+    styles: Annotated[int, typer.Option(help="How many to draw; everything else in proportion.")] = 100,
     seed: Seed = 0,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
     """Measure a version beside real letters, and keep the figures with it. Takes minutes."""
     with connect(data) as client:
-        job = _finish(client, client.jobs.evaluate(model, dataset=dataset, seed=seed))
+        job = _finish(client, client.jobs.evaluate(model, dataset=dataset, styles=styles, seed=seed))
     figures = job.result["figures"]
     if as_json:
         emit_json(figures)

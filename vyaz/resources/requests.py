@@ -56,10 +56,16 @@ def dataset_request(dataset: str = "fonts") -> Json:
 
 
 def evaluate_request(
-    model: str = "letters", *, dataset: str | None = None, judge: str | None = None, seed: int = 0, device: str = "auto"
+    model: str = "letters",
+    *,
+    dataset: str | None = None,
+    judge: str | None = None,
+    styles: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
 ) -> Json:
-    """Ask for the figures of a model version, beside the letters of a dataset."""
-    spec = _given({"model": model, "dataset": dataset, "judge": judge})
+    """Ask for the figures of a model version, of so many styles (100), beside the letters of a dataset."""
+    spec = _given({"model": model, "dataset": dataset, "judge": judge, "styles": styles})
     return {"kind": "evaluate", "spec": spec, "seed": seed, "device": device}
 
 

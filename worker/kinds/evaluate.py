@@ -19,7 +19,6 @@ from worker.heartbeat import Hold
 from worker.materials import load_dataset, load_generator, load_judge
 from worker.runner import Workplace
 
-STYLES: Final = 100  # drawn
 STEPS: Final = 200  # of fitting a code to a font
 
 
@@ -43,9 +42,21 @@ class Evaluate:
 
         outlines = Outlines.load(OUTLINES.read_bytes())
         watched = _Watched(generator, hold)
+        styles = int(lease.spec["styles"])
         with one_thread():
             found = evaluate(
-                watched, dataset, roles, judge, STYLES, fit, unseen=unseen, outlines=outlines, seed=lease.seed
+                watched,
+                dataset,
+                roles,
+                judge,
+                styles,
+                fit,
+                unseen=unseen,
+                outlines=outlines,
+                seed=lease.seed,
+                edge_letters=12 * styles,
+                fitted_fonts=2 * styles // 5,
+                rows=2 * styles,
             )
         figures = found.as_json() | {"dataset": name, "judge": lease.spec["judge"]}
 
