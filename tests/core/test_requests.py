@@ -110,7 +110,8 @@ def test_an_evaluation_looks_at_the_fonts_first_is_interactive_and_needs_a_judge
     evaluation = stored(database, studio, {"kind": "evaluate"})
 
     assert [job.kind for job in jobs(database)] == ["dataset", "evaluate"]
-    assert evaluation.spec == {"model": "letters:1", "dataset": "fonts", "judge": "judge-report:1"}
+    spec = {"model": "letters:1", "dataset": "fonts", "judge": "judge-report:1", "styles": 100}
+    assert evaluation.spec == spec
     assert (evaluation.total, evaluation.in_flight_limit) == (1, 1)
     assert [Priority(job.priority).name for job in jobs(database)] == ["NORMAL", "INTERACTIVE"]
     assert evaluation.needs == {"engine": ENGINE}
