@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.monogram import field
 from core.monogram.outline import Outline, rasterise
-from core.monogram.trace import trace_all
+from core.monogram.trace import follow_all, trace_all
 
 Floats = NDArray[np.float64]
 
@@ -23,10 +23,14 @@ def clean(fields: Tensor) -> Tensor:
 
 
 def outline_all(fields: Tensor) -> list[Outline]:
-    """Trace cleaned fields [N, 1, h, w], each as if alone."""
-    # Coarse ones carry noise of the size of a cell, which the spline of `resolve` takes; fine ones their own corners.
-    fine = field.resolve(fields) if fields.shape[-1] < field.SHARP else fields
-    return trace_all(fine[:, 0])
+    """Outline cleaned fields [N, 1, h, w], each as if alone.
+
+    Coarse ones carry noise of the size of a cell, which the spline of `resolve` takes and in which no corner can be
+    told: they keep the contour as it is.
+    """
+    if fields.shape[-1] < field.SHARP:
+        return follow_all(field.resolve(fields)[:, 0])
+    return trace_all(fields[:, 0])
 
 
 def move(outline: Outline, matrix: Floats) -> Outline:

@@ -103,6 +103,13 @@ def trace_all(fields: Tensor | NDArray[np.floating]) -> list[Outline]:
     return [outlines.get(number) or _join_up(own, size) for number, own in enumerate(rings)]
 
 
+def follow_all(fields: Tensor | NDArray[np.floating]) -> list[Outline]:
+    """Return the contours of fields [N, H, H] as polygons, as they are; those shorter than three cells are dropped."""
+    values = np.asarray(fields.detach().cpu() if isinstance(fields, Tensor) else fields, dtype=np.float64)
+    size = values.shape[-1]
+    return [_join_up(follow(field * size), size) for field in values]
+
+
 def _fit(values: Floats, rings: list[list[Floats]], barred: list[Floats], chosen: list[int]) -> list[Outline]:
     """Fit curves to the rings of some fields; no corner near a barred place."""
     joined = join([rings[number] for number in chosen])
