@@ -36,11 +36,11 @@ class Instance:
 
     def workers(self) -> list[psutil.Process]:
         """The Celery parents of the worker slots."""
-        return [child for child in self._children() if "worker" in child.cmdline() and "--queues" in child.cmdline()]
+        return [child for child, words in self._children() if "worker" in words and "--queues" in words]
 
     def server(self, name: str) -> psutil.Process:
         """The first process of one of the servers."""
-        return next(child for child in self._children() if child.name() == name)
+        return next(child for child, words in self._children() if words and name in words[0])
 
     def kill_a_worker(self) -> None:
         """SIGKILL one slot's parent and child, as a power cut on its node would."""
@@ -60,14 +60,12 @@ class Instance:
         assert len(found) == len(variants)
         return found
 
-    def _children(self) -> list[psutil.Process]:
+    def _children(self) -> list[tuple[psutil.Process, list[str]]]:
+        """All descendants with their command lines, which are asked once: they come and go."""
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
-            try:
-                process.cmdline()
-                found.append(process)
-            except psutil.Error:
-                continue
+            with contextlib.suppress(psutil.Error):
+                found.append((process, process.cmdline()))
         return found
 
 
