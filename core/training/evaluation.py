@@ -33,6 +33,7 @@ CONSISTENT: Final = 0.95  # of real held-out fonts vary less than what counts as
 # What fonts' own outlines measure, made by `python -m bench.outlines`.
 OUTLINES: Final = Path(__file__).parent / "metrics" / "outlines.npz"
 _STYLES_AT_ONCE: Final = 8
+_LETTERS_AT_ONCE: Final = 512
 _ROW_STYLES: Final = 60  # of either side that rows are set in
 
 
@@ -268,20 +269,34 @@ def _edge_figures(drawn: Survey, outlines: Outlines | None) -> dict[str, object]
 def _row_figures(
     generator: Drawer, dataset: Dataset, z: Tensor, psi: float | None, real: Ints, seed: int, rows: int
 ) -> dict[str, object]:
-    """Let Tesseract read rows of as many drawn as real styles, set alike."""
-    bearings = reading.fit_bearings(dataset.labels, dataset.bearings)
-    sides = (_draw(generator, z[:_ROW_STYLES], psi), read_dataset(dataset, _choose(real, seed, _ROW_STYLES)))
-    found = [_misread(list(side), bearings, seed, rows) for side in sides]
-    drawn, usual = found
-    ratio = drawn / usual if drawn is not None and usual else None
-    return {"tesseract": drawn, "tesseract_real": usual, "tesseract_ratio": ratio}
+    """Let Tesseract read rows of as many drawn as real styles: these with their own bearings, those with usual ones."""
+    own = np.flatnonzero(np.isin(dataset.styles, _choose(real, seed, _ROW_STYLES)))
+    usual = reading.fit_bearings(dataset.labels, dataset.bearings)
+    with torch.inference_mode():
+        w = generator.styles(z[:_ROW_STYLES], psi)
+    labels, styles = np.tile(np.arange(len(LETTERS)), len(w)), np.arange(len(w)).repeat(len(LETTERS))
+    found = [
+        reading.read_styles(labels, styles, usual[labels], lambda places: _draw_some(generator, w, places), seed, rows),
+        reading.read_styles(
+            dataset.labels[own],
+            dataset.styles[own],
+            dataset.bearings[own],
+            lambda places: units(dataset.fields[own[places]]),
+            seed,
+            rows,
+        ),
+    ]
+    drawn, others = (side.error if side else None for side in found)
+    ratio = drawn / others if drawn is not None and others else None
+    return {"tesseract": drawn, "tesseract_real": others, "tesseract_ratio": ratio}
 
 
-def _misread(batches: list[Batch], bearings: NDArray[np.float32], seed: int, rows: int) -> float | None:
-    labels, styles = (np.concatenate([getattr(batch, name) for batch in batches]) for name in ("labels", "styles"))
-    chosen = reading.choose_rows(labels, styles, seed, rows)
-    found = reading.read_rows(torch.cat([batch.fields for batch in batches]), labels, chosen, bearings)
-    return found.error if found else None
+@torch.inference_mode()
+def _draw_some(generator: Drawer, w: Tensor, places: Ints) -> Tensor:
+    """Draw some of all letters of styles w, place by place, as if all were drawn style by style."""
+    style, letter = (torch.from_numpy(part) for part in np.divmod(places, len(LETTERS)))
+    portions = zip(*(torch.split(part, _LETTERS_AT_ONCE) for part in (style, letter)), strict=True)
+    return torch.cat([generator.draw(w[own], letters).float().cpu() for own, letters in portions])
 
 
 def _style_figures(

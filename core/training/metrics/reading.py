@@ -7,8 +7,8 @@ without it, or without its data for both scripts, there is no figure.
 
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -30,6 +30,7 @@ CAP_PIXELS: Final = 48
 CANVAS: Final = round(CAP_PIXELS / CAP_HEIGHT)  # pixels a side
 BORDER: Final = 24  # white pixels around a row
 SECONDS: Final = 300.0
+_PORTION: Final = 64  # letters traced at a time
 # tesseract(1): 7 treats the image as a single line of text, 1 takes the LSTM engine alone.
 _OPTIONS: Final = ("--psm", "7", "--oem", "1", "--dpi", "300")
 _LANGUAGES: Final[dict[Script, str]] = {"latin": "eng", "digit": "eng", "cyrillic": "ukr"}
@@ -55,7 +56,7 @@ class Reading:
 def fit_bearings(labels: NDArray[np.int64], bearings: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the usual white left and right of each letter [69, 2] of real fonts, of the canvas: the median.
 
-    A generated letter has no advance; it is set with these, and so are the real letters it is compared with.
+    For generated letters, which have no advance.
     """
     usual = np.tile(np.median(bearings, axis=0), (len(LETTERS), 1))
     for label in np.unique(labels):
@@ -82,21 +83,43 @@ def choose_rows(labels: NDArray[np.int64], styles: NDArray[np.int64], seed: int 
     return rows
 
 
+def read_styles(
+    labels: NDArray[np.int64],
+    styles: NDArray[np.int64],
+    bearings: NDArray[np.float32],
+    fetch: Callable[[NDArray[np.int64]], Tensor],
+    seed: int = 125,
+    count: int = ROWS,
+) -> Reading | None:
+    """Set rows of letters [N] of some styles [N] between bearings [N, 2] and let Tesseract read them.
+
+    Only letters that are set are asked for: `fetch` returns the fields [n, 1, H, H] of places [n].
+    """
+    rows = choose_rows(labels, styles, seed, count)
+    if not rows:
+        return None
+    places = np.unique(np.concatenate([row.letters for row in rows]))
+    rows = [replace(row, letters=tuple(np.searchsorted(places, row.letters).tolist())) for row in rows]
+    return read_rows(fetch(places), labels[places], rows, bearings[places])
+
+
 def read_rows(
     fields: Tensor, labels: NDArray[np.int64], rows: Sequence[Row], bearings: NDArray[np.float32]
 ) -> Reading | None:
     """Let Tesseract read rows of fields [N, 1, H, H]: None without the program, its data or any row.
 
-    The error is the edit distance between what was set and what was read, look-alikes merged and spaces left out, over
-    the number of letters set. Raise `EnvironmentFault` if the program fails.
+    `bearings` [N, 2] are the white left and right of each letter, of the canvas. The error is the edit distance between
+    what was set and what was read, look-alikes merged and spaces left out, over the number of letters set. Raise
+    `EnvironmentFault` if the program fails.
     """
     program = shutil.which("tesseract")
     if program is None or not rows or not _languages(program).issuperset(_LANGUAGES.values()):
         return None
+    inks = cut_all(fields, rows)
     texts = [""] * len(rows)
     for language in sorted({_LANGUAGES[row.script] for row in rows}):
         own = [number for number, row in enumerate(rows) if _LANGUAGES[row.script] == language]
-        pictures = (set_row(fields, labels, rows[number], bearings) for number in own)
+        pictures = (set_row(inks, rows[number], bearings) for number in own)
         for number, text in zip(own, _recognise(program, language, pictures), strict=True):
             texts[number] = merge(text)
     wanted = [merge("".join(LETTERS[labels[place]] for place in row.letters)) for row in rows]
@@ -104,10 +127,20 @@ def read_rows(
     return Reading(wrong / sum(map(len, wanted)), tuple(texts))
 
 
-def set_row(fields: Tensor, labels: NDArray[np.int64], row: Row, bearings: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Draw a row [h, w]: black on white, capitals 48 px high, each letter's ink between its usual bearings."""
-    outlines = outline_all(clean(fields[torch.tensor(row.letters)].float()))
-    letters = [(_cut(each), bearings[labels[place]]) for each, place in zip(outlines, row.letters, strict=True)]
+def cut_all(fields: Tensor, rows: Sequence[Row]) -> dict[int, NDArray[np.float32]]:
+    """Draw every letter of some rows once, as delivered: by its place, ink [h, w] from 0 to 1, capitals 48 px high."""
+    places = sorted({place for row in rows for place in row.letters})
+    inks = {}
+    for start in range(0, len(places), _PORTION):
+        own = places[start : start + _PORTION]
+        outlines = outline_all(clean(fields[torch.tensor(own)].float()))
+        inks.update({place: _cut(outline) for place, outline in zip(own, outlines, strict=True)})
+    return inks
+
+
+def set_row(inks: Mapping[int, NDArray[np.float32]], row: Row, bearings: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Set a row [h, w], black on white, of letters as `cut_all` draws them, each between its bearings [N, 2]."""
+    letters = [(inks[place], bearings[place]) for place in row.letters]
     widths = [round(float(sides.sum()) * CANVAS) + ink.shape[1] for ink, sides in letters]
     page = np.zeros((CANVAS + 2 * BORDER, sum(map(abs, widths)) + CANVAS + 2 * BORDER), dtype=np.float32)
     start, end = BORDER, BORDER

@@ -16,10 +16,12 @@ from core.training.metrics.reading import (
     CAP_PIXELS,
     Row,
     choose_rows,
+    cut_all,
     edits,
     fit_bearings,
     merge,
     read_rows,
+    read_styles,
     set_row,
 )
 
@@ -32,7 +34,7 @@ BARS = {
     "E": [(0, 0, 0.4, 2), (0, 0, 1.3, 0.36), (0, 0.8, 1.2, 1.16), (0, 1.64, 1.3, 2)],
     "F": [(0, 0, 0.4, 2), (0, 0, 1.3, 0.36), (0, 0.84, 1.2, 1.2)],
 }
-BEARINGS = np.full((len(LETTERS), 2), 0.04, dtype=np.float32)
+BEARINGS = np.full((len(BARS), 2), 0.04, dtype=np.float32)
 
 needs_tesseract = pytest.mark.skipif(
     shutil.which("tesseract") is None or not reading._languages("tesseract").issuperset({"eng", "ukr"}),
@@ -57,9 +59,14 @@ FIELDS = torch.cat([letter(bars) for bars in BARS.values()])
 LABELS = np.array([position(sign) for sign in BARS])
 
 
+def set_letters(fields: torch.Tensor, letters: tuple[int, ...], bearings: np.ndarray) -> np.ndarray:
+    row = Row("latin", letters)
+    return set_row(cut_all(fields, [row]), row, bearings)
+
+
 def test_a_row_is_set_with_capitals_of_48_pixels_between_bearings() -> None:
     bearings = BEARINGS + np.array([0.06, -0.02], dtype=np.float32)  # left 0.1, right 0.02
-    page = set_row(FIELDS, LABELS, Row("latin", (0, 1)), bearings)
+    page = set_letters(FIELDS, (0, 1), bearings)
     dark = page < 128
     rows, columns = np.flatnonzero(dark.any(axis=1)), np.flatnonzero(dark.any(axis=0))
     gap = np.diff(columns).max() - 1
@@ -73,12 +80,19 @@ def test_a_row_is_set_with_capitals_of_48_pixels_between_bearings() -> None:
 
 def test_a_letter_without_ink_and_one_that_reaches_over_its_neighbour_can_be_set() -> None:
     fields = torch.cat([FIELDS, torch.full((1, 1, SIZE, SIZE), -1 / 16)])
-    labels = np.append(LABELS, position("I"))
-    tight = np.full_like(BEARINGS, -0.2)
+    loose = np.full((len(fields), 2), 0.04, dtype=np.float32)
 
-    assert set_row(fields, labels, Row("latin", (5, 0, 5)), BEARINGS).min() == 0
-    assert set_row(fields, labels, Row("latin", (5, 5)), BEARINGS).min() == 255
-    assert set_row(fields, labels, Row("latin", (0, 1, 2, 5)), tight).min() == 0
+    assert set_letters(fields, (5, 0, 5), loose).min() == 0
+    assert set_letters(fields, (5, 5), loose).min() == 255
+    assert set_letters(fields, (0, 1, 2, 5), loose - 0.24).min() == 0
+
+
+def test_each_letter_keeps_its_own_bearings() -> None:
+    uneven = BEARINGS.copy()
+    uneven[1] = 0.2
+    tight, loose = (set_letters(FIELDS, (0, 1, 0), bearings) for bearings in (BEARINGS, uneven))
+
+    assert loose.shape[1] - tight.shape[1] == pytest.approx(0.32 * CANVAS, abs=2)
 
 
 def test_bearings_are_medians_of_each_letter_and_of_all_where_it_is_missing() -> None:
@@ -160,3 +174,22 @@ def test_whole_letters_are_read_and_broken_ones_are_not() -> None:
     assert whole.error < 0.2
     assert broken.error > whole.error + 0.2
     assert len(whole.texts) == 6
+
+
+@needs_tesseract
+def test_of_a_style_only_the_letters_that_are_set_are_asked_for() -> None:
+    fields, asked = torch.cat([FIELDS] * 4), []
+    labels, styles = np.arange(20), np.zeros(20, dtype=np.int64)
+    bearings = np.random.default_rng(0).uniform(0.02, 0.1, (20, 2)).astype(np.float32)
+
+    def fetch(places: np.ndarray) -> torch.Tensor:
+        asked.extend(places.tolist())
+        return fields[torch.from_numpy(places)]
+
+    rows = choose_rows(labels, styles, seed=3, count=2)
+    found = read_styles(labels, styles, bearings, fetch, seed=3, count=2)
+
+    assert asked == sorted({place for row in rows for place in row.letters})
+    assert len(asked) < 20
+    assert found == read_rows(fields, labels, rows, bearings)
+    assert read_styles(labels[:3], styles[:3], bearings[:3], fetch, seed=3, count=2) is None
