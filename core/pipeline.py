@@ -12,7 +12,7 @@ from collections.abc import Generator as Steps
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,10 +22,10 @@ from torch import Tensor
 from core.catalogue.rows import VariantRow
 from core.errors import ItemError, JobError
 from core.monogram import field
-from core.monogram.layouts import single, straight
+from core.monogram.compose import Composed, Wish, compose
 from core.monogram.optics import Glyphs, transform
 from core.monogram.picture import digest, encode
-from core.monogram.render import clean, move, outline_all, render
+from core.monogram.render import clean, render
 from core.networks import families, judge
 from core.networks.families import Generator, Steerable
 from core.recipe import BLOCK, ENGINE, STYLE, GenerateSpec, Recipe, Recipes, draw
@@ -35,11 +35,6 @@ from core.storage.shards import ShardWriter
 
 T = TypeVar("T")
 Stored = tuple[Mapping[str, NDArray[Any]], Mapping[str, str]]  # weights and what they are
-
-PLACE: Final[Mapping[Layout, Callable[[Glyphs], Tensor]]] = {
-    Layout.SINGLE: single.place,
-    Layout.STRAIGHT: straight.place,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,6 @@ class Composer:
         self._judge = judge.Judge.load(*judge_weights).to(self._device) if judge_weights is not None else None
         self._judge_weights = judge_weights[1].get("sha256", "") if judge_weights is not None else None
         self._places = max(len(letters) for letters in spec.letters)
-        self._layouts = sorted({spec.layout_of(letters) for letters in spec.letters})
 
     def manifest(self, start: int) -> dict[str, object]:
         """Say what a shard from this item on is made of: nothing in it varies by attempt."""
@@ -147,11 +141,15 @@ class Composer:
         glyphs = self._glyphs(recipes, rows, field.resolve(fine))
         faults = _faults(recipes, fields[rows], glyphs.field[rows])
         legible = self._read(recipes, rows, glyphs)
-        letters = fine.view(*fields.shape)[rows].cpu()
-        pixels = self._render(letters, glyphs.present[rows].cpu(), self._place(recipes, rows, glyphs)[rows].cpu())
+        own = Glyphs(glyphs.field[rows].cpu(), glyphs.present[rows].cpu(), glyphs.transform[rows].cpu())
+        wishes = [
+            Wish(recipes.layout(index), recipes.frame(index), recipes.lots[index - start])
+            for index in range(start, stop)
+        ]
+        composed = compose(own, fine.view(*fields.shape)[rows].cpu(), wishes)
         return [
-            ItemError(index, fault) if fault else _pack(recipes.recipe(index), picture, read)
-            for index, fault, picture, read in zip(range(start, stop), faults, pixels, legible, strict=True)
+            ItemError(index, fault) if fault else _pack(recipes.recipe(index), drawn, self.spec.size, read)
+            for index, fault, drawn, read in zip(range(start, stop), faults, composed, legible, strict=True)
         ]
 
     def _draw(self, recipes: Recipes, rows: slice) -> Tensor:
@@ -207,21 +205,6 @@ class Composer:
             least = torch.where(positions[:, place] < 0, least, torch.minimum(least, found))
         return [round(value, 4) for value in least[rows].tolist()]
 
-    def _place(self, recipes: Recipes, rows: slice, glyphs: Glyphs) -> Tensor:
-        """Return matrices [BLOCK, L, 2, 3] from canvas to glyph, each variant's by its own layout."""
-        layouts = [self._layouts.index(recipes.layout(index)) for index in range(recipes.start, recipes.stop)]
-        which = self._pad(np.array(layouts, dtype=np.int64), rows, 0)
-        placed = torch.stack([PLACE[layout](glyphs) for layout in self._layouts])
-        return placed[which, torch.arange(BLOCK, device=self._device)]
-
-    def _render(self, letters: Tensor, present: Tensor, matrix: Tensor) -> Iterator[NDArray[np.uint8]]:
-        """Draw n variants of letters [n, L, h, w] by matrices [n, L, 2, 3] from canvas to glyph."""
-        outlines = iter(outline_all(letters[present].unsqueeze(1)))
-        matrices = matrix.double().numpy()
-        for row, here in enumerate(present.tolist()):
-            placed = [move(next(outlines), matrices[row, spot]) for spot in range(self._places) if here[spot]]
-            yield render(placed, self.spec.size)
-
     def _pad(self, values: NDArray[Any], rows: slice, filling: int) -> Tensor:
         """Put the values of some items into the rows of a whole block."""
         block = np.full((BLOCK, *values.shape[1:]), filling, dtype=values.dtype)
@@ -242,14 +225,18 @@ def _require_steerable(network: Generator, width: int, spec: GenerateSpec, meta:
     return network
 
 
-def _pack(recipe: Recipe, pixels: NDArray[np.uint8], legibility: float | None) -> Made:
-    """Encode and describe one item."""
+def _pack(recipe: Recipe, composed: Composed, size: int, legibility: float | None) -> Made:
+    """Draw, encode and describe one item."""
+    pixels = render(composed.drawing.pieces, size)
     found = digest(pixels)
     ink = round(1 - int(pixels.sum(dtype=np.int64)) / (255 * pixels.size), 6)
     meta = {
         "index": recipe.index,
         "letters": recipe.letters,
-        "layout": recipe.layout,
+        "layout": composed.layout,
+        "asked": recipe.layout,
+        "frame": recipe.frame,
+        "figures": dict(composed.drawing.figures),
         "digest": found.hex(),
         "ink": ink,
         "legibility": legibility,
@@ -257,7 +244,7 @@ def _pack(recipe: Recipe, pixels: NDArray[np.uint8], legibility: float | None) -
         "stretch": recipe.stretch,
         "shear": recipe.shear,
     }
-    return Made(recipe.index, recipe.letters, recipe.layout, encode(pixels), found, ink, legibility, meta)
+    return Made(recipe.index, recipe.letters, composed.layout, encode(pixels), found, ink, legibility, meta)
 
 
 def _compose_ahead(composer: Composer, start: int, stop: int) -> Steps[tuple[int, list[Made | ItemError]], None, None]:

@@ -12,6 +12,7 @@ same recipes wherever it is cut. Words become numbers by transforms of our own, 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Final
 
 import numpy as np
@@ -31,11 +32,12 @@ from pydantic import (
 
 from core.alphabet import parse, position
 from core.errors import Invalid
-from core.registry import ARITY, Attribute, Layout, default_layout
+from core.registry import ARITY, Attribute, Frame, Layout, Order, arrange, default_layout
 
-ENGINE: Final = 3  # counts changes that alter pixels, or that a worker of the engine before could not honour
+ENGINE: Final = 4  # counts changes that alter pixels, or that a worker of the engine before could not honour
 BLOCK: Final = 64  # items; ranges are worked on in aligned blocks of this many
 STYLE: Final = 100  # numbers drawn for a style
+LOTS: Final = 4  # numbers drawn for what a layout leaves open
 MOST_LETTERS: Final = max(arity.most for arity in ARITY.values())
 MOST_GROUPS: Final = 10_000
 MOST_SEED: Final = 2**53 - 1  # the largest that JSON carries everywhere
@@ -51,7 +53,8 @@ COMMON: Final = 0.8
 _STYLE_STREAM: Final = 0
 _SCALAR_STREAM: Final = 1
 _SECOND_STREAM: Final = 2
-_SCALARS: Final = 32  # words set aside for one item; 3 * _DRAWS and then MOST_LETTERS are used now
+_LAYOUT_STREAM: Final = 3
+_SCALARS: Final = 64  # words set aside for one item; 3 * _DRAWS and then MOST_LETTERS are used now
 _DRAWS: Final = 1 + MOST_LETTERS  # words behind one transform: the shared draw, then each letter's own
 _WORDS: Final = 4  # words a Philox counter step yields; strides are whole steps
 
@@ -80,13 +83,17 @@ def _refuse(text: str) -> str:
         raise ValueError(str(error)) from error
 
 
-def _layout(value: object) -> object:
-    if value is None or isinstance(value, Layout):
-        return value
-    known = ", ".join(Layout)
-    if not isinstance(value, str) or value not in list(Layout):
-        raise ValueError(f"there is no layout {value!r}; the layouts are: {known}")
-    return Layout(value)
+def _one_of(names: type[StrEnum], what: str) -> BeforeValidator:
+    """Take one of the names, and tell all of them to whoever gives another."""
+
+    def take(value: object) -> object:
+        if value is None or isinstance(value, names):
+            return value
+        if not isinstance(value, str) or value not in list(names):
+            raise ValueError(f"there is no {what} {value!r}; the {what}s are: {', '.join(names)}")
+        return names(value)
+
+    return BeforeValidator(take)
 
 
 def _model(value: str) -> str:
@@ -140,7 +147,9 @@ class GenerateSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     letters: Annotated[tuple[Group, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=MOST_GROUPS)]
-    layout: Annotated[Layout | None, BeforeValidator(_layout)] = None  # None: what suits each group's length
+    layout: Annotated[Layout | None, _one_of(Layout, "layout")] = None  # None: what suits each group's length
+    order: Annotated[Order, _one_of(Order, "order")] = Order.SHOWN  # how the letters of a group are given
+    frame: Annotated[Frame | None, _one_of(Frame, "frame")] = None  # None: none, or for `framed` one by lot
     size: Annotated[int, Field(ge=16, le=1024)] = 256  # pixels, both ways
     model: Reference = "letters"
     judge: Reference | None = None  # whose reading is the variants' legibility; None: `judge-select`, if there is one
@@ -193,7 +202,9 @@ class Recipe:
 
     index: int
     letters: str
+    shown: str  # the same letters in the order in which the layout shows them
     layout: Layout
+    frame: Frame | None
     size: int  # pixels
     model: str
     seed: int
@@ -203,6 +214,7 @@ class Recipe:
     rotation: tuple[float, ...]  # one a letter, as are the next two: degrees
     stretch: tuple[float, ...]  # share of the width
     shear: tuple[float, ...]  # sideways a height
+    lots: tuple[float, ...]  # LOTS numbers from 0 to 1, for what the layout leaves open
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,6 +231,7 @@ class Recipes:
     rotation: Floats  # [n, MOST_LETTERS], as are the next two; values past the last letter mean nothing
     stretch: Floats
     shear: Floats
+    lots: Floats  # [n, LOTS]
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -231,11 +244,22 @@ class Recipes:
         """Return the layout of one item, by its index in the job."""
         return self.spec.layout_of(self.letters(index))
 
+    def shown(self, index: int) -> str:
+        """Return the letters of one item in the order in which its layout shows them."""
+        return arrange(self.letters(index), self.layout(index), self.spec.order)
+
+    def frame(self, index: int) -> Frame | None:
+        """Return what stands around one item."""
+        if self.layout(index) is not Layout.FRAMED or self.spec.frame is not None:
+            return self.spec.frame
+        frames = list(Frame)
+        return frames[int(self.lots[index - self.start, -1] * len(frames))]
+
     def positions(self) -> NDArray[np.int64]:
-        """Return each letter's place in the alphabet, [n, MOST_LETTERS]; -1 past the last letter."""
+        """Return the place in the alphabet of each letter as shown, [n, MOST_LETTERS]; -1 past the last letter."""
         places = np.full((len(self), MOST_LETTERS), -1, dtype=np.int64)
         for row, index in enumerate(range(self.start, self.stop)):
-            letters = self.letters(index)
+            letters = self.shown(index)
             places[row, : len(letters)] = [position(letter) for letter in letters]
         return places
 
@@ -247,7 +271,9 @@ class Recipes:
         return Recipe(
             index=index,
             letters=letters,
+            shown=self.shown(index),
             layout=self.spec.layout_of(letters),
+            frame=self.frame(index),
             size=self.spec.size,
             model=self.spec.model,
             seed=self.seed,
@@ -257,6 +283,7 @@ class Recipes:
             rotation=tuple(self.rotation[row, own].tolist()),
             stretch=tuple(self.stretch[row, own].tolist()),
             shear=tuple(self.shear[row, own].tolist()),
+            lots=tuple(self.lots[row].tolist()),
         )
 
 
@@ -270,6 +297,8 @@ def draw(spec: GenerateSpec, seed: int, start: int, stop: int) -> Recipes:
     turn, widen, lean = (scalars[:, first : first + _DRAWS] for first in range(0, 3 * _DRAWS, _DRAWS))
     mixed = scalars[:, 3 * _DRAWS : 3 * _DRAWS + MOST_LETTERS] < spec.mix
     mixed.flags.writeable = False
+    lots = _uniform(_words(seed, _LAYOUT_STREAM, LOTS, start, stop))
+    lots.flags.writeable = False
     styles = _draw_styles(seed, _STYLE_STREAM, start, stop)
     return Recipes(
         spec=spec,
@@ -282,6 +311,7 @@ def draw(spec: GenerateSpec, seed: int, start: int, stop: int) -> Recipes:
         rotation=_blend(turn, spec.rotation),
         stretch=_blend(widen, spec.stretch),
         shear=_blend(lean, spec.shear),
+        lots=lots,
     )
 
 

@@ -12,6 +12,32 @@ class Layout(StrEnum):
 
     SINGLE = "single"
     STRAIGHT = "straight"
+    STACKED = "stacked"
+    TRADITIONAL = "traditional"
+    INTERLACED = "interlaced"
+    CIRCLE = "circle"
+    FRAMED = "framed"
+    MIRRORED = "mirrored"
+    VYAZ = "vyaz"
+
+
+class Frame(StrEnum):
+    """What may stand around a monogram; drawn in `core/monogram/ornaments.py`."""
+
+    CIRCLE = "circle"
+    DOUBLE = "double"
+    SQUARE = "square"
+    DIAMOND = "diamond"
+    HEXAGON = "hexagon"
+    OCTAGON = "octagon"
+
+
+class Order(StrEnum):
+    """How the letters of a group are given, and so how a layout with a chief letter shows them."""
+
+    SHOWN = "shown"  # as they are to be seen, from left to right
+    WESTERN = "western"  # given name, middle name, surname
+    UKRAINIAN = "ukrainian"  # surname, given name, patronymic
 
 
 class Family(StrEnum):
@@ -76,7 +102,28 @@ class Arity(NamedTuple):
 ARITY: Final[dict[Layout, Arity]] = {
     Layout.SINGLE: Arity(1, 1),
     Layout.STRAIGHT: Arity(1, 4),
+    Layout.STACKED: Arity(2, 4),
+    Layout.TRADITIONAL: Arity(3, 3),
+    Layout.INTERLACED: Arity(2, 3),
+    Layout.CIRCLE: Arity(2, 3),
+    Layout.FRAMED: Arity(1, 4),
+    Layout.MIRRORED: Arity(1, 1),
+    Layout.VYAZ: Arity(2, 12),
 }
+
+# Layouts that give one letter the chief place, the middle of three: who has it stands there whatever the order.
+CHIEF: Final = frozenset({Layout.TRADITIONAL, Layout.CIRCLE})
+
+
+def arrange(letters: str, layout: Layout, order: Order) -> str:
+    """Return the letters in the order in which a layout shows them: the surname of three in the middle, if it is chief.
+
+    Elsewhere they are read as they are written.
+    """
+    if order is Order.SHOWN or layout not in CHIEF or len(letters) != 3:
+        return letters
+    places = (0, 2, 1) if order is Order.WESTERN else (1, 0, 2)
+    return "".join(letters[place] for place in places)
 
 
 def default_layout(letters: str) -> Layout:

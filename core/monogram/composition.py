@@ -1,20 +1,39 @@
-"""What a layout makes of letters: every letter, frame and rule of a variant as a field on one canvas."""
+"""What a layout makes of letters: where they go, and then a drawing of pieces that do not overlap."""
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-CANVAS: Final = 256  # cells across the canvas that is composed on
+from core.monogram.outline import Outline
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Composition:
-    """N variants of P pieces each: first the letters in their reading order, then frames and rules.
+class Placement:
+    """Where the letters of N variants go, in K ways each, the best first; L places."""
 
-    Pieces of a variant do not overlap: each is cut as it is to be drawn, sawn or stitched.
-    """
+    matrix: Tensor  # [N, K, L, 2, 3] float64, from the canvas to each letter's glyph
+    growth: Tensor  # [N, L, 2] how far edges move outwards before that, across and down, of the glyph's canvas
 
-    pieces: Tensor  # [N, P, CANVAS, CANVAS] distances, unit = the side of the canvas; ground where a piece is absent
-    present: Tensor  # [N, P] bool
-    letters: int  # how many of the P places are letters
+    def row(self, number: int) -> tuple[Floats, Floats]:
+        """Return what belongs to one variant: [K, L, 2, 3] and [L, 2]."""
+        return self.matrix[number].double().cpu().numpy(), self.growth[number].double().cpu().numpy()
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One variant on the unit canvas: letters in their reading order, and what stands around them."""
+
+    letters: tuple[Outline, ...]
+    stem: float  # thickness of the letters' upright strokes, of the canvas; nan where they have none
+    ornaments: tuple[Outline, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)  # what the layout says of it, as `crossings`
+
+    @property
+    def pieces(self) -> tuple[Outline, ...]:
+        """All that is drawn."""
+        return self.letters + self.ornaments

@@ -4,15 +4,20 @@ Points are (x, y) in units of the side, y downwards, sampled at cell centres. Wh
 integers, so that no result depends on the order of summation, and with it on the number of threads.
 """
 
+import math
 from typing import Final
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
 
+CLAMP: Final = 1 / 16  # of the canvas: how deep the fields of letters go, inside and outside
 WORKED: Final = 256  # cells across a glyph
 SHARP: Final = 64
-_STEPS: Final = 8  # rounds of label propagation between two looks at whether anything still changes
+_IN_PLANE: Final = np.zeros((3, 3, 3), dtype=np.bool_)  # neighbours within one mask of a stack
+_IN_PLANE[1] = True
 
 
 def union(a: Tensor, b: Tensor) -> Tensor:
@@ -33,6 +38,29 @@ def difference(a: Tensor, b: Tensor) -> Tensor:
 def offset(field: Tensor, amount: float | Tensor) -> Tensor:
     """Move every edge outwards by `amount` (inwards where negative)."""
     return field + amount
+
+
+def grow(field: Tensor, amount: Tensor) -> Tensor:
+    """Move edges outwards by `amount` [N, 2], across and down: [N, 1, H, W] -> the same.
+
+    What both have in common moves all edges alike; the rest is a maximum over shifts along one axis, which thickens
+    the strokes that run across it. Shifts are half a cell apart at the most, for the thinnest strokes.
+    """
+    common = amount.amin(dim=1)
+    grown = offset(field, common.view(-1, 1, 1, 1))
+    rest = amount - common[:, None]
+    size = field.shape[-1]
+    steps = math.ceil(float(rest.max()) * size * 2) if rest.numel() else 0
+    if steps == 0:
+        return grown
+    best = grown
+    plain = torch.eye(2, 3, device=field.device).expand(len(field), 2, 3)
+    for step in range(1, steps + 1):
+        for sign in (-1, 1):
+            matrix = plain.clone()
+            matrix[:, :, 2] = sign * rest * step / steps
+            best = torch.maximum(best, sample(grown, matrix.float(), size))
+    return best
 
 
 def sample(field: Tensor, matrix: Tensor, size: int, mode: str = "bilinear") -> Tensor:
@@ -101,26 +129,14 @@ def drop_specks(field: Tensor, percent: int) -> Tensor:
 
 
 def connected_parts(ink: Tensor) -> Tensor:
-    """Number the connected parts of masks [N, 1, H, W] above 0, diagonals connecting; each mask by itself."""
-    height, width = ink.shape[-2:]
-    numbers = torch.arange(1, height * width + 1, device=ink.device, dtype=torch.float32)
-    mask = ink.float()
-    labels = numbers.view(1, 1, height, width) * mask
-    while True:
-        before = labels
-        for _ in range(_STEPS):
-            labels = _widest(_widest(labels, -1), -2) * mask
-        if torch.equal(labels, before):
-            return labels.long()
-
-
-def _widest(labels: Tensor, axis: int) -> Tensor:
-    """Take the largest of each cell and its two neighbours along an axis; ten times as fast as max_pool2d here."""
-    size = labels.shape[axis]
-    inner, outer = labels.narrow(axis, 0, size - 1), labels.narrow(axis, 1, size - 1)
-    pairs = torch.maximum(inner, outer)
-    ends = labels.narrow(axis, 0, 1), labels.narrow(axis, size - 1, 1)
-    return torch.maximum(torch.cat([ends[0], pairs], axis), torch.cat([pairs, ends[1]], axis))
+    """Number the connected parts of masks [N, 1, H, W] from 1 on, diagonals connecting; each mask by itself."""
+    masks = ink[:, 0].cpu().numpy()
+    # Told apart by SciPy, all masks in one pass: labels spread from cell to cell by maxima took 48 times as long.
+    labels, _ = ndimage.label(masks, _IN_PLANE)
+    before = np.maximum.accumulate(labels.reshape(len(masks), -1).max(axis=1, initial=0))
+    first = np.concatenate([[0], before[:-1]]) if len(masks) else before
+    own = np.where(masks, labels - first[:, None, None], 0)
+    return torch.from_numpy(own.astype(np.int64))[:, None].to(ink.device)
 
 
 def _spline(size: int, factor: int) -> Tensor:

@@ -5,13 +5,16 @@ half side `REACH`. Lengths in the frame are integers in units of 1 / `UNIT` of t
 comparisons are exact.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from core.monogram import field
+from core.alphabet import CAP_HEIGHT
+from core.monogram import field, strokes
 
 UNIT: Final = 4096
 REACH: Final = 0.8  # half the frame's side: holds every letter at the widest bounds a recipe may have
@@ -20,6 +23,9 @@ FAR: Final = 1 << 20  # units; where a row holds no ink, its edges are this far 
 
 MARGIN: Final = 0.11  # of the canvas, around what is placed
 LEAST_MARGIN: Final = 0.07  # what optical centring may leave of it
+HAIRLINE: Final = 0.02  # of the cap height: strokes are taken no thinner
+SINGLE: Final = 0.3  # of the cap height: narrower letters are one stroke
+THINNER: Final = 0.3  # the most that a stroke may lose: hairlines lose as much as stems
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ def transform(rotation: Tensor, stretch: Tensor, shear: Tensor) -> Tensor:
 def measure(glyphs: Glyphs) -> Outlines:
     """Measure each letter as its transform leaves it."""
     number, places = glyphs.present.shape
-    back = _inverse(glyphs.transform) * (2 * REACH)
+    back = invert(glyphs.transform) * (2 * REACH)
     middle = 0.5 - back.sum(-1, keepdim=True) / 2
     matrix = torch.cat([back, middle], dim=-1).flatten(0, 1).float()
     frame = field.sample(glyphs.field.flatten(0, 1).unsqueeze(1), matrix, CELLS).view(number, places, CELLS, CELLS)
@@ -78,29 +84,141 @@ def measure(glyphs: Glyphs) -> Outlines:
 
 
 def fit(glyphs: Glyphs, outlines: Outlines, shift: Tensor) -> Tensor:
-    """Centre and scale letters, moved right by `shift` [N, L] units, on the canvas.
+    """Centre and scale letters, moved right and down by `shift` [N, L, 2] units, on the canvas.
 
     Return matrices [N, L, 2, 3] from canvas to glyph. The centre is half bounding box, half centroid of the ink.
     """
     far = torch.where(glyphs.present, 0, FAR)
-    least = torch.stack([(outlines.left.amin(-1) + shift + far).amin(1), (outlines.top + far).amin(1)], dim=-1)
-    most = torch.stack([(outlines.right.amax(-1) + shift - far).amax(1), (outlines.bottom - far).amax(1)], dim=-1)
+    across, down = shift.unbind(-1)
+    left, top = outlines.left.amin(-1) + across, outlines.top + down
+    right, bottom = outlines.right.amax(-1) + across, outlines.bottom + down
+    least = torch.stack([(left + far).amin(1), (top + far).amin(1)], dim=-1)
+    most = torch.stack([(right - far).amax(1), (bottom - far).amax(1)], dim=-1)
     extent = (most - least).clamp(min=1).double() / UNIT  # [N, 2]
     scale = (1 - 2 * MARGIN) / extent.amax(-1)
     box = (least + most).double() / (2 * UNIT)
     drift = (_centroid(outlines, shift) - box) / 2
     slack = ((0.5 - LEAST_MARGIN) / scale[:, None] - extent / 2).clamp(min=0)
     centre = box + drift.clamp(-slack, slack)
-    back = _inverse(glyphs.transform)  # [N, L, 2, 2]
-    moved = torch.stack([shift.double() / UNIT, torch.zeros_like(shift, dtype=torch.float64)], dim=-1)
-    corner = centre[:, None] - 0.5 / scale[:, None, None] - moved  # the canvas's origin in each letter's frame
+    back = invert(glyphs.transform)  # [N, L, 2, 2]
+    corner = centre[:, None] - 0.5 / scale[:, None, None] - shift.double() / UNIT  # the canvas's origin in each frame
     start = back[..., 0] * corner[..., :1] + back[..., 1] * corner[..., 1:] + 0.5
     return torch.cat([back / scale[:, None, None, None], start[..., None]], dim=-1).float()
 
 
+def scaled(glyphs: Glyphs, scale: Tensor) -> Glyphs:
+    """Return letters made larger or smaller about their middles by `scale` [N, L, 2], across and down."""
+    return replace(glyphs, transform=glyphs.transform * scale.double()[..., None])
+
+
+def stems(glyphs: Glyphs) -> Tensor:
+    """Return how thick each letter's upright strokes are [N, L] float64, of the glyph's canvas.
+
+    A letter without upright strokes has the median of the others; nan where none has any, and where no letter is.
+    """
+    found = strokes.measure(glyphs.field.flatten(0, 1).unsqueeze(1)).stem
+    stem = torch.from_numpy(found).view(glyphs.present.shape)
+    stem = torch.where(glyphs.present, stem, torch.nan)
+    usual = stem.nanmedian(dim=1, keepdim=True).values
+    return torch.where(glyphs.present & ~stem.isfinite(), usual, stem)
+
+
+def upright(glyphs: Glyphs) -> Tensor:
+    """Return the letters as their transforms leave them, [N, L, H, W], on the same grid."""
+    if torch.equal(glyphs.transform, torch.eye(2, dtype=torch.float64).expand_as(glyphs.transform)):
+        return glyphs.field
+    back = invert(glyphs.transform)
+    matrix = torch.cat([back, (0.5 - back.sum(-1) / 2)[..., None]], dim=-1).flatten(0, 1).float()
+    drawn = field.sample(glyphs.field.flatten(0, 1).unsqueeze(1), matrix, glyphs.field.shape[-1])
+    return drawn.view_as(glyphs.field)
+
+
+def behind(glyphs: Glyphs, matrix: Tensor) -> Tensor:
+    """Lead matrices [N, K, L, 2, 3] from the canvas to letters as transformed on to the letters as networks draw
+    them."""
+    back = invert(glyphs.transform)[:, None]  # [N, 1, L, 2, 2]
+    start = (back @ matrix[..., 2:])[..., 0] + 0.5 - back.sum(-1) / 2
+    return torch.cat([back @ matrix[..., :2], start[..., None]], dim=-1)
+
+
+def unslanted(glyphs: Glyphs) -> Glyphs:
+    """Return letters set upright: each variant's median slant taken off."""
+    slant = torch.from_numpy(strokes.measure(glyphs.field.flatten(0, 1).unsqueeze(1)).slant).view(glyphs.present.shape)
+    slant = torch.where(glyphs.present, slant, torch.nan).nanmedian(dim=1, keepdim=True).values.nan_to_num(0.0)
+    lean = (slant.tan() * 1024).round() / 1024
+    zero = torch.zeros_like(glyphs.transform[..., 0, 0])
+    return replace(glyphs, transform=transform(zero, zero, zero - lean) @ glyphs.transform)
+
+
+def masts(wide: Tensor) -> Tensor:
+    """Return how many equal strokes and whites make up letters so wide, of the glyph's canvas: an H three, a Ш about
+    five, an I one."""
+    found = (3 + 5.5 * (wide / CAP_HEIGHT - 0.74)).clamp(2.3, 5.4)
+    return torch.where(wide < SINGLE * CAP_HEIGHT, 1.0, found)
+
+
+def boxes(glyphs: Glyphs) -> Tensor:
+    """Return the box around the ink of each letter as transformed, [N, L, 4] float64: left, top, right, bottom."""
+    ink = upright(glyphs) > 0
+    size = ink.shape[-1]
+    cells = torch.arange(size, device=ink.device)
+    columns, rows = ink.any(2), ink.any(3)
+    sides = (
+        torch.where(columns, cells, size).amin(-1),
+        torch.where(rows, cells, size).amin(-1),
+        torch.where(columns, cells, -1).amax(-1) + 1,
+        torch.where(rows, cells, -1).amax(-1) + 1,
+    )
+    return torch.stack(sides, dim=-1).double() / size
+
+
+def thickness(stem: NDArray[np.float64], matrix: NDArray[np.float64]) -> float:
+    """Return the median of stems [L] on the canvas, by matrices [L, 2, 3] from there; nan where none is known."""
+    drawn = stem / np.sqrt(np.abs(np.linalg.det(matrix[:, :, :2])))
+    known = drawn[np.isfinite(drawn)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
+def spare(fields: Tensor, growth: Tensor) -> Tensor:
+    """Return growth [N, L, 2] with less taken from letters [N, L, H, W] that would lose a stroke or a hole by it.
+
+    A letter that would break spares all of its variant: the others would be lighter than it.
+    """
+    flat = fields.flatten(0, 1).unsqueeze(1)
+    least = growth.amin(-1)
+    whole = _count_shapes(flat)
+    share = torch.zeros_like(least)
+    for part in (0.5, 1.0):
+        tried = part * least.clamp(max=0)
+        there = _count_shapes(flat + (tried.flatten() - HAIRLINE * CAP_HEIGHT / 2).view(-1, 1, 1, 1).float())
+        kept = ((there == whole).all(-1).view(least.shape) | (tried == 0)).all(1, keepdim=True)
+        share = torch.where(kept, part, share)
+    return torch.where(growth < 0, growth * share[..., None], growth)
+
+
+def _count_shapes(fields: Tensor) -> Tensor:
+    """Return how many parts and holes fields [N, 1, H, W] have, [N, 2]."""
+    ink = fields > 0
+    return torch.stack([field.connected_parts(each).flatten(1).amax(1) for each in (ink, ~ink)], dim=-1)
+
+
+def even(stem: Tensor, scale: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    """Return the growth [N, L, 2] that gives letters of unequal stems [N, L], drawn `scale` [N, L, 2] times as large,
+    strokes of one thickness across and down: the geometric mean of what they have by themselves.
+
+    With `weight` [N, L] the strokes of a letter are that many times as thick as the others'. Strokes never lose more
+    than `THINNER` of their stem, and nothing changes where no stem is known.
+    """
+    size = scale.prod(-1).sqrt()
+    target = (stem * size / weight).log().nanmean(dim=1, keepdim=True).exp() * weight
+    growth = (target[..., None] / scale - stem[..., None]) / 2
+    growth = torch.maximum(growth, -THINNER / 2 * stem[..., None]).nan_to_num(0.0)
+    return (growth * 2**20).round() / 2**20  # no bit more: logarithms and sums may round differently elsewhere
+
+
 def _centroid(outlines: Outlines, shift: Tensor) -> Tensor:
     """Return the centre of all ink of each variant, [N, 2]."""
-    moved = outlines.moment + torch.stack([outlines.mass * shift, torch.zeros_like(shift)], dim=-1)
+    moved = outlines.moment + outlines.mass[..., None] * shift
     return moved.sum(1).double() / (outlines.mass.sum(1, keepdim=True).clamp(min=1) * UNIT)
 
 
@@ -108,7 +226,8 @@ def _units(length: Tensor) -> Tensor:
     return (length * UNIT).round()
 
 
-def _inverse(matrix: Tensor) -> Tensor:
+def invert(matrix: Tensor) -> Tensor:
+    """Return the inverses of matrices [..., 2, 2]."""
     a, b, c, d = matrix.flatten(-2).unbind(-1)
     rows = torch.stack([d, -b, -c, a], dim=-1) / (a * d - b * c).unsqueeze(-1)
     return rows.view(matrix.shape)

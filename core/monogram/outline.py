@@ -1,6 +1,6 @@
 """A traced shape: closed contours of cubic Bezier curves, as chords, as an SVG path and as pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,45 @@ class Outline:
     def nodes(self) -> int:
         """How many points lie on the contours."""
         return sum(len(contour) for contour in self.contours)
+
+
+def move(outline: Outline, matrix: Floats) -> Outline:
+    """Move a letter to where a matrix [2, 3], from canvas to glyph as layouts give it, reads it."""
+    back = np.linalg.inv(matrix[:, :2]).T
+    moved = tuple((contour - matrix[:, 2]) @ back for contour in outline.contours)
+    # A mirror image is walked around the other way.
+    return Outline(moved if np.linalg.det(back) > 0 else tuple(contour[::-1, ::-1] for contour in moved))
+
+
+def bounds(outlines: Sequence[Outline]) -> tuple[Floats, Floats]:
+    """Return the corners of the box around outlines, [2] least and [2] most."""
+    points = np.concatenate([ring for outline in outlines for ring in flatten(outline, 1 / 4096)])
+    return points.min(axis=0), points.max(axis=0)
+
+
+def bend(outline: Outline, way: Callable[[Floats], Floats], pieces: int = 3) -> Outline:
+    """Take an outline through a smooth map of points [P, 2], each curve in so many pieces.
+
+    The handles follow the map's derivative, so that what was smooth stays smooth.
+    """
+    return Outline(tuple(_bend(contour, way, pieces) for contour in outline.contours))
+
+
+def _bend(contour: Floats, way: Callable[[Floats], Floats], pieces: int) -> Floats:
+    t = np.arange(pieces + 1) / pieces
+    basis = np.stack([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3], axis=1)
+    slope = np.stack([(1 - t) ** 2, 2 * (1 - t) * t, t**2], axis=1)
+    points = np.einsum("tk,nkc->ntc", basis, contour)
+    handles = np.einsum("tk,nkc->ntc", slope, np.diff(contour, axis=1)) / pieces  # a third of the speed of a piece
+    flat = points.reshape(-1, 2)
+    there = way(flat).reshape(points.shape)
+    step = 1e-5
+    across, down = ((way(flat + step * axis) - way(flat - step * axis)) / (2 * step) for axis in np.eye(2))
+    moved = (across * handles.reshape(-1, 2)[:, :1] + down * handles.reshape(-1, 2)[:, 1:]).reshape(points.shape)
+    bent = np.stack([there[:, :-1], (there + moved)[:, :-1], (there - moved)[:, 1:], there[:, 1:]], axis=2)
+    bent = bent.reshape(-1, 4, 2)
+    bent[:, 0] = np.roll(bent[:, 3], 1, axis=0)
+    return np.asarray(bent)
 
 
 def flatten(outline: Outline, tolerance: float = TOLERANCE) -> list[Floats]:

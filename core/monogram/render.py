@@ -33,12 +33,6 @@ def outline_all(fields: Tensor) -> list[Outline]:
     return trace_all(fields[:, 0])
 
 
-def move(outline: Outline, matrix: Floats) -> Outline:
-    """Move a letter to where a matrix [2, 3], from canvas to glyph as layouts give it, reads it."""
-    back = np.linalg.inv(matrix[:, :2]).T
-    return Outline(tuple((contour - matrix[:, 2]) @ back for contour in outline.contours))
-
-
 def render(letters: Sequence[Outline], size: int) -> NDArray[np.uint8]:
     """Draw letters that lie on one canvas, and beside each other, as grey values [size, size]: dark ink on white."""
     return 255 - rasterise(Outline(tuple(contour for letter in letters for contour in letter.contours)), size)

@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.monogram import strokes
+from core.monogram.strokes import Strokes
 from core.networks.judge import Judge, accuracy
 from core.training.datasets.archive import CLAMP, Dataset
-from core.training.metrics import edges, novelty, parts, strokes
+from core.training.metrics import edges, novelty, parts
 from core.training.metrics.edges import Edges
-from core.training.metrics.strokes import Strokes
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

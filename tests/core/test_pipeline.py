@@ -13,9 +13,10 @@ import torch
 
 from core.catalogue.rows import VariantRow
 from core.errors import EnvironmentFault, ItemError, JobError
+from core.monogram.compose import RULES
 from core.monogram.picture import decode, digest
 from core.networks.mlp import Architecture, Generator
-from core.pipeline import PLACE, Composer, Generated, Made, generate
+from core.pipeline import Composer, Generated, Made, generate
 from core.recipe import BLOCK, ENGINE, GenerateSpec
 from core.registry import Layout
 from core.storage.blobs import Blobs
@@ -228,8 +229,7 @@ def test_an_empty_range_is_an_empty_shard(blobs: Blobs) -> None:
 
 
 def test_every_layout_has_exactly_one_implementation() -> None:
-    assert set(PLACE) == set(Layout)
-    assert len(set(PLACE.values())) == len(Layout)
+    assert set(RULES) == set(Layout)
 
 
 def test_a_block_is_what_the_ledger_cuts_by() -> None:

@@ -1,11 +1,12 @@
 """One letter, centred by eye and filling the canvas."""
 
 import torch
-from torch import Tensor
 
+from core.monogram.composition import Placement
 from core.monogram.optics import Glyphs, fit, measure
 
 
-def place(glyphs: Glyphs) -> Tensor:
-    """Return matrices [N, L, 2, 3] from canvas to glyph; only the first place is looked at."""
-    return fit(glyphs, measure(glyphs), torch.zeros_like(glyphs.present, dtype=torch.int64))
+def place(glyphs: Glyphs) -> Placement:
+    """Place the letter of the first place."""
+    nothing = torch.zeros(*glyphs.present.shape, 2, dtype=torch.int64, device=glyphs.field.device)
+    return Placement(fit(glyphs, measure(glyphs), nothing)[:, None], nothing.double())

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.alphabet import BASELINE, CAP_HEIGHT
-from core.monogram.optics import CELLS, FAR, REACH, UNIT, Glyphs, Outlines, fit, measure
+from core.monogram.composition import Placement
+from core.monogram.optics import CELLS, FAR, REACH, UNIT, Glyphs, Outlines, even, fit, measure, stems
 
 # All in cap heights.
 GAP: Final = 0.17  # what the mean gap between two letters comes to
@@ -16,27 +17,32 @@ LEAST_GAP: Final = 0.09  # what no row goes below
 NEAR: Final = 0.06  # rows this far up and down count for the least gap, since edges also meet aslant
 
 
-def place(glyphs: Glyphs) -> Tensor:
-    """Return matrices [N, L, 2, 3] from canvas to glyph."""
+def place(glyphs: Glyphs) -> Placement:
+    """Set letters in a row, their stems evened out."""
     outlines = measure(glyphs)
-    return fit(glyphs, outlines, _shift(outlines))
+    across = row(outlines)
+    matrix = fit(glyphs, outlines, torch.stack([across, torch.zeros_like(across)], dim=-1))
+    return Placement(matrix[:, None], even(stems(glyphs), torch.ones(*glyphs.present.shape, 2)))
 
 
-def _shift(outlines: Outlines) -> Tensor:
-    """Return how far each letter moves right of where its frame lies on the first one's, [N, L] units."""
+def row(outlines: Outlines, height: float = 1.0) -> Tensor:
+    """Return how far each letter moves right of where its frame lies on the first one's, [N, L] units.
+
+    Gaps are evened out over the rows of the smallest letter, `height` cap heights about the middle.
+    """
     if outlines.mass.shape[1] == 1:
         return torch.zeros_like(outlines.mass)
     # How far apart two neighbours stand in each row while their frames coincide, [N, L - 1, CELLS]; about 2 * FAR
     # where a row of either is empty.
     apart = outlines.left[:, 1:] - outlines.right[:, :-1]
-    step = torch.maximum(_mean_step(apart), _least_step(outlines))
+    step = torch.maximum(_mean_step(apart, height), _least_step(outlines))
     return F.pad(step.cumsum(1), (1, 0))
 
 
-def _mean_step(apart: Tensor) -> Tensor:
-    """Find, by bisection, the step at which the gaps between cap line and baseline, clipped, have the right mean."""
+def _mean_step(apart: Tensor, height: float) -> Tensor:
+    """Find, by bisection, the step at which the gaps of a band of rows, clipped, have the right mean."""
     rows = (torch.arange(CELLS, device=apart.device) + 0.5) * (2 * REACH / CELLS) - REACH + 0.5
-    band = apart[..., (rows > BASELINE - CAP_HEIGHT) & (rows < BASELINE)]
+    band = apart[..., (rows - BASELINE + CAP_HEIGHT / 2).abs() < height * CAP_HEIGHT / 2]
     clip, target = _units(CLIP), _units(GAP) * band.shape[-1]
     low = torch.full_like(apart[..., 0], -4 * UNIT)
     high = torch.full_like(apart[..., 0], 4 * UNIT)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from core.alphabet import LETTERS
 from core.errors import JobError
+from core.monogram import field as field_algebra
 
 SIZE: Final = 128
-CLAMP: Final = 1 / 16  # Of the canvas. int8 value 127 is this far inside, -127 this far outside.
+CLAMP: Final = field_algebra.CLAMP  # int8 value 127 is this far inside, -127 this far outside
 FORMAT: Final = 2
 _READABLE: Final = (1, FORMAT)  # 1 does not tell display faces
 # The least share of the draws that goes to display faces.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.alphabet import LETTERS, script
-from core.training.metrics.strokes import Strokes
+from core.monogram.strokes import Strokes
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from core.alphabet import HOMOGLYPHS, LETTERS, position
 from core.monogram.field import sample, slope
+from core.monogram.strokes import Strokes
+from core.monogram.strokes import measure as measure_strokes
 from core.training.datasets.archive import CLAMP
 from core.training.metrics.novelty import SIZE, Masks, overlaps
-from core.training.metrics.strokes import Strokes
-from core.training.metrics.strokes import measure as measure_strokes
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

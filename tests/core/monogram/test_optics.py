@@ -23,7 +23,7 @@ def glyphs(*shapes: Tensor, rotation: float = 0, stretch: float = 0, shear: floa
 
 def extent(letter: Glyphs, size: int = 256) -> tuple[float, float, float, float]:
     """Place one letter alone and return left, top, right, bottom of its ink on the canvas."""
-    matrix = fit(letter, measure(letter), torch.zeros(1, 1, dtype=torch.int64))
+    matrix = fit(letter, measure(letter), torch.zeros(1, 1, 2, dtype=torch.int64))
     ink = sample(letter.field, matrix[:, 0], size)[0, 0] > 0
     rows, columns = ink.any(1).nonzero(), ink.any(0).nonzero()
     edges = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
@@ -104,7 +104,7 @@ def test_a_letter_is_placed_alike_at_any_size_and_among_any_neighbours(box: Shap
     turns = transform(torch.zeros(3, 1).double(), torch.zeros(3, 1).double(), torch.zeros(3, 1).double())
     together = Glyphs(shapes, torch.ones(3, 1, dtype=torch.bool), turns)
     alone = Glyphs(shapes[1:2], torch.ones(1, 1, dtype=torch.bool), turns[1:2])
-    shift = torch.zeros(3, 1, dtype=torch.int64)
+    shift = torch.zeros(3, 1, 2, dtype=torch.int64)
 
     assert torch.equal(fit(together, measure(together), shift)[1:2], fit(alone, measure(alone), shift[:1]))
     assert math.isclose(fit(alone, measure(alone), shift[:1])[0, 0, 0, 0].item(), 0.5 / (1 - 2 * MARGIN), rel_tol=0.01)

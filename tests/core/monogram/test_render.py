@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from core.errors import Invalid
+from core.monogram.outline import move
 from core.monogram.picture import decode, digest, encode
-from core.monogram.render import clean, move, outline_all, render
+from core.monogram.render import clean, outline_all, render
 
 Shape = Callable[..., Tensor]
 

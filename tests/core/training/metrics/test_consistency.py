@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from core.alphabet import LETTERS
+from core.monogram.strokes import Strokes, measure
 from core.training.metrics.consistency import compare, learn_usual, part, spread
-from core.training.metrics.strokes import Strokes, measure
 from tests.core.training.metrics.specimens import draw, letter_h
 
 COUNT = len(LETTERS)

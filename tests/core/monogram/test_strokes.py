@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from core.monogram.strokes import measure
 from core.training.datasets.archive import CLAMP
-from core.training.metrics.strokes import measure
 from tests.core.training.metrics.specimens import box, draw, letter_h, ring
 
 

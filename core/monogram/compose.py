@@ -1,0 +1,108 @@
+"""From the letters of variants to drawings: where a layout puts them, how heavy they are there, and what it makes of
+their outlines."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.monogram import field
+from core.monogram.composition import Drawing, Floats, Placement
+from core.monogram.layouts import circle, interlaced, mirrored, single, stacked, straight, traditional, vyaz
+from core.monogram.optics import Glyphs, spare, stems, thickness
+from core.monogram.ornaments import add_frame
+from core.monogram.outline import Outline, move
+from core.monogram.render import outline_all
+from core.registry import Frame, Layout
+
+
+def set_down(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Floats) -> Drawing | None:
+    """Put letters where their matrices [1, L, 2, 3] say."""
+    letters = tuple(move(letter, own) for letter, own in zip(letters, matrix[0], strict=True))
+    return Drawing(letters, thickness(stem, matrix[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a layout is made: where letters go, and what is done to their outlines there."""
+
+    place: Callable[[Glyphs], Placement]
+    finish: Callable[[Sequence[Outline], Floats, Floats, Floats], Drawing | None] = set_down
+
+
+RULES: Final[Mapping[Layout, Rule]] = {
+    Layout.SINGLE: Rule(single.place),
+    Layout.STRAIGHT: Rule(straight.place),
+    Layout.STACKED: Rule(stacked.place),
+    Layout.TRADITIONAL: Rule(traditional.place),
+    Layout.INTERLACED: Rule(interlaced.place, interlaced.finish),
+    Layout.CIRCLE: Rule(circle.place, circle.finish),
+    Layout.FRAMED: Rule(straight.place),
+    Layout.MIRRORED: Rule(mirrored.place, mirrored.finish),
+    Layout.VYAZ: Rule(vyaz.place, vyaz.finish),
+}
+FALLBACK: Final = Layout.STRAIGHT  # where a layout cannot be made of these letters
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one variant is to be."""
+
+    layout: Layout
+    frame: Frame | None
+    lots: Floats  # numbers from 0 to 1 for what the layout leaves open
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """One variant as drawn."""
+
+    drawing: Drawing
+    layout: Layout  # the one wished for, or the fallback
+
+
+def compose(glyphs: Glyphs, letters: Tensor, wishes: Sequence[Wish]) -> list[Composed]:
+    """Draw N variants: their letters [N, L, h, w] as networks draw them, and on a finer grid in `glyphs`.
+
+    What is drawn of a variant does not depend on the others.
+    """
+    placed: dict[int, tuple[Floats, Floats]] = {}
+    for layout in sorted({wish.layout for wish in wishes}):
+        rows = [row for row, wish in enumerate(wishes) if wish.layout is layout]
+        placement = RULES[layout].place(_take(glyphs, rows))
+        placed |= {row: placement.row(number) for number, row in enumerate(rows)}
+    growth = np.stack([placed[row][1] for row in range(len(wishes))])
+    growth = spare(letters, torch.from_numpy(growth)).numpy()
+    outlines = iter(outline_all(_grow(letters, growth)[glyphs.present].unsqueeze(1)))
+    stem = stems(glyphs).cpu().numpy() + 2 * growth[..., 0]
+    drawn = []
+    for row, wish in enumerate(wishes):
+        count = int(glyphs.present[row].sum())
+        own = [next(outlines) for _ in range(count)]
+        matrix = placed[row][0][:, :count]
+        layout, drawing = wish.layout, RULES[wish.layout].finish(own, matrix, stem[row, :count], wish.lots)
+        if drawing is None:
+            layout = FALLBACK
+            matrix = RULES[FALLBACK].place(_take(glyphs, [row])).row(0)[0][:, :count]
+            drawing = set_down(own, matrix, stem[row, :count], wish.lots)
+        assert drawing is not None
+        drawn.append(_finish(drawing, layout, wish))
+    return drawn
+
+
+def _take(glyphs: Glyphs, rows: list[int]) -> Glyphs:
+    return Glyphs(glyphs.field[rows], glyphs.present[rows], glyphs.transform[rows])
+
+
+def _grow(letters: Tensor, growth: Floats) -> Tensor:
+    """Grow letters [N, L, h, w] by [N, L, 2]."""
+    amount = torch.from_numpy(growth).to(letters.device, torch.float32).flatten(0, 1)
+    grown = field.grow(letters.flatten(0, 1).unsqueeze(1), amount)
+    return grown.view_as(letters)
+
+
+def _finish(drawing: Drawing, layout: Layout, wish: Wish) -> Composed:
+    return Composed(add_frame(drawing, wish.frame) if wish.frame is not None else drawing, layout)

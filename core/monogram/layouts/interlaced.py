@@ -1,0 +1,68 @@
+"""Letters woven into one another, in the best of many placements (`search`)."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.alphabet import CAP_HEIGHT
+from core.monogram.composition import Drawing, Floats, Placement
+from core.monogram.optics import Glyphs, behind, boxes, spare, stems, thickness, upright
+from core.monogram.outline import Outline, move
+from core.monogram.search import KEPT, search
+from core.monogram.weave import weave
+
+STEM: Final = 0.115  # of the cap height, at the most: heavier strokes leave nothing between them to weave through
+GAP: Final = 0.35  # of the thinnest stem, beside a stroke that goes over
+VISIBLE: Final = 0.8  # of every letter's ink
+_GAPS: Final = (0.012, 0.03)  # of the canvas: least and most
+
+
+def place(glyphs: Glyphs) -> Placement:
+    """Find the best placements of letters; a variant that no clean one was found for has matrices of nan."""
+    growth = thin(glyphs)
+    fields = upright(glyphs) + growth[..., :1, None].float()
+    held = boxes(Glyphs(fields, glyphs.present, glyphs.transform))
+    matrix = torch.full((len(fields), KEPT, fields.shape[1], 2, 3), torch.nan, dtype=torch.float64)
+    for number, count in enumerate(glyphs.present.sum(1).tolist()):
+        # One by one: the same numbers come out whatever the variants beside.
+        if count > 1:
+            found = search(fields[number, :count][None], held[number, :count][None])[0]
+            matrix[number, :, :count] = found
+    return Placement(behind(glyphs, matrix), growth)
+
+
+def finish(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Floats) -> Drawing | None:
+    """Weave letters [L] placed in one of K ways [K, L, 2, 3], their stems [L] of the glyph's canvas.
+
+    None where none of the ways turns out to be clean.
+    """
+    for way in matrix[np.isfinite(matrix).all(axis=(1, 2, 3))]:
+        placed = [move(letter, own) for letter, own in zip(letters, way, strict=True)]
+        drawing = interlace(placed, thickness(stem, way), float(lots[0]))
+        if drawing is not None:
+            return drawing
+    return None
+
+
+def interlace(letters: Sequence[Outline], stem: float, lot: float) -> Drawing | None:
+    """Weave letters that lie on the canvas; None if they do not cross cleanly, or too little of one is left."""
+    gap = float(np.clip(GAP * stem, *_GAPS)) if np.isfinite(stem) else _GAPS[0]
+    woven = weave(letters, gap, len(letters) - 1, lot)
+    if woven is None or min(woven.visible) < VISIBLE:
+        return None
+    figures = {
+        "crossings": woven.crossings,
+        "alternation": round(woven.alternation, 4),
+        "visible": round(min(woven.visible), 4),
+        "gap": round(gap, 5),
+    }
+    return Drawing(woven.letters, stem, figures=figures)
+
+
+def thin(glyphs: Glyphs) -> Tensor:
+    """Return the growth [N, L, 2], none above 0, that leaves stems of `STEM`, or of what keeps the letters whole."""
+    wanted = ((STEM * CAP_HEIGHT - stems(glyphs)) / 2).clamp(max=0).nan_to_num(0.0)
+    return spare(glyphs.field, wanted[..., None].expand(-1, -1, 2))
