@@ -60,6 +60,7 @@ VARIANT: dict[str, Any] = {
     "digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "ink": 0.21,
     "legibility": 0.98,
+    "score": 0.91,
 }
 
 DATASET: dict[str, Any] = {"name": "chiselled", "kind": "fonts", "path": "/fonts/chiselled"}

@@ -147,6 +147,7 @@ class Variant(Answer):
     legibility: float | None = Field(
         description="How surely a judge reads its least legible letter; null: none read it"
     )
+    score: float | None = Field(description="How good it looks, 0 to 1; null: made before there were scores")
 
 
 class Version(Answer):

@@ -6,12 +6,12 @@ whoever its neighbours are. One block is drawn by one thread, several blocks by 
 change the order of sums (the same matrix product differed by one bit between 1, 2 and 3 threads), and scale worse.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Generator as Steps
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +26,7 @@ from core.monogram.compose import Composed, Wish, compose
 from core.monogram.optics import Glyphs, transform
 from core.monogram.picture import digest, encode
 from core.monogram.render import clean, render
+from core.monogram.score import score
 from core.networks import families, judge
 from core.networks.families import Generator, Steerable
 from core.recipe import BLOCK, ENGINE, STYLE, GenerateSpec, Recipe, Recipes, draw
@@ -48,16 +49,35 @@ class Made:
     digest: bytes  # SHA-256 of size, mode and pixels
     ink: float  # share of the canvas, 0 to 1
     legibility: float | None  # probability of the letter that is read least surely; None without a judge
+    score: float  # how good it looks, 0 to 1
     meta: dict[str, Any]  # what its shard says of it
 
 
 @dataclass(frozen=True, slots=True)
+class Rejected:
+    """An item that was made, and is not kept."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One variant as outlines."""
+
+    recipe: Recipe
+    composed: Composed
+    legibility: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Generated:
-    """A stored shard, made as far as `upto`; its rows and the items that cannot be made fill [start, upto)."""
+    """A stored shard, made as far as `upto`; its rows, the rejected and the items that cannot be made fill it."""
 
     upto: int
     rows: list[VariantRow]
     failures: list[ItemError]
+    rejected: Mapping[str, int]  # how many by reason
     key: str
     size: int  # bytes of the tar
     sha256: str  # of the tar, hexadecimal
@@ -72,17 +92,20 @@ def generate(
     Nothing stands under the key before everything does; `EnvironmentFault` if the store fails.
     """
     upto, rows, failures = start, [], []
+    rejected: Counter[str] = Counter()
     with ShardWriter(composer.manifest(start)) as writer, closing(_compose_ahead(composer, start, stop)) as blocks:
         for upto, items in blocks:
             for item in items:
                 if isinstance(item, ItemError):
                     failures.append(item)
+                elif isinstance(item, Rejected):
+                    rejected[item.reason] += 1
                 else:
                     rows.append(_add(writer, item))
             if not report(upto):
                 break
         size, sha256 = writer.store(blobs, key)
-    return Generated(upto, rows, failures, key, size, sha256)
+    return Generated(upto, rows, failures, rejected, key, size, sha256)
 
 
 class Composer:
@@ -109,6 +132,11 @@ class Composer:
         self._judge_weights = judge_weights[1].get("sha256", "") if judge_weights is not None else None
         self._places = max(len(letters) for letters in spec.letters)
 
+    @property
+    def weights(self) -> str:
+        """The SHA-256 of the weights, hexadecimal."""
+        return self._weights
+
     def manifest(self, start: int) -> dict[str, object]:
         """Say what a shard from this item on is made of: nothing in it varies by attempt."""
         return {
@@ -121,35 +149,40 @@ class Composer:
         }
 
     def block(self, start: int, stop: int) -> list[Made]:
-        """Make items [start, stop); raise the `ItemError` of the first that cannot be made."""
+        """Make items [start, stop), but for the rejected; raise the `ItemError` of the first that cannot be made."""
         made = []
         with closing(_compose_ahead(self, start, stop)) as blocks:
             for _, items in blocks:
                 for item in items:
                     if isinstance(item, ItemError):
                         raise item
-                    made.append(item)
+                    if isinstance(item, Made):
+                        made.append(item)
         return made
 
-    @torch.inference_mode()
-    def compose(self, start: int, stop: int) -> list[Made | ItemError]:
+    def compose(self, start: int, stop: int) -> list[Made | Rejected | ItemError]:
         """Make items [start, stop), all of one aligned block, on the calling thread."""
+        return [drawn if isinstance(drawn, ItemError) else _pack(drawn, self.spec) for drawn in self.draw(start, stop)]
+
+    @torch.inference_mode()
+    def draw(self, start: int, stop: int) -> list[Drawn | ItemError]:
+        """Draw items [start, stop), all of one aligned block, as outlines."""
         recipes = draw(self.spec, self.seed, start, stop)
         rows = slice(start % BLOCK, start % BLOCK + stop - start)
         fields = self._draw(recipes, rows)
         fine = clean(torch.where(fields.isfinite(), fields, -1.0).flatten(0, 1).unsqueeze(1))
         glyphs = self._glyphs(recipes, rows, field.resolve(fine))
         faults = _faults(recipes, fields[rows], glyphs.field[rows])
-        legible = self._read(recipes, rows, glyphs)
         own = Glyphs(glyphs.field[rows].cpu(), glyphs.present[rows].cpu(), glyphs.transform[rows].cpu())
         wishes = [
             Wish(recipes.layout(index), recipes.frame(index), recipes.lots[index - start])
             for index in range(start, stop)
         ]
         composed = compose(own, fine.view(*fields.shape)[rows].cpu(), wishes)
+        legible = self._read(recipes, rows, _as_seen(glyphs.field, composed, rows))
         return [
-            ItemError(index, fault) if fault else _pack(recipes.recipe(index), drawn, self.spec.size, read)
-            for index, fault, drawn, read in zip(range(start, stop), faults, composed, legible, strict=True)
+            ItemError(index, fault) if fault else Drawn(recipes.recipe(index), found, read)
+            for index, fault, found, read in zip(range(start, stop), faults, composed, legible, strict=True)
         ]
 
     def _draw(self, recipes: Recipes, rows: slice) -> Tensor:
@@ -192,14 +225,14 @@ class Composer:
             w = self._steerable.steer(w, torch.tensor([moved], device=self._device))
         return w
 
-    def _read(self, recipes: Recipes, rows: slice, glyphs: Glyphs) -> list[float | None]:
+    def _read(self, recipes: Recipes, rows: slice, letters: Tensor) -> list[float | None]:
         """Return each item's legibility: how surely the judge reads the letter that it reads least surely."""
         if self._judge is None:
             return [None] * len(recipes)
         positions = self._positions(recipes, rows)
         least = torch.ones(BLOCK, device=self._device)
         for place in range(self._places):
-            read = judge.read(self._judge, glyphs.field[:, place, None]).softmax(dim=1)
+            read = judge.read(self._judge, letters[:, place, None]).softmax(dim=1)
             wanted = judge.merge(positions[:, place].clamp(min=0))
             found = read.gather(1, wanted[:, None])[:, 0]
             least = torch.where(positions[:, place] < 0, least, torch.minimum(least, found))
@@ -225,34 +258,62 @@ def _require_steerable(network: Generator, width: int, spec: GenerateSpec, meta:
     return network
 
 
-def _pack(recipe: Recipe, composed: Composed, size: int, legibility: float | None) -> Made:
-    """Draw, encode and describe one item."""
-    pixels = render(composed.drawing.pieces, size)
+def _as_seen(letters: Tensor, composed: Sequence[Composed], rows: slice) -> Tensor:
+    """Return letters [BLOCK, L, 64, 64] as they are seen: as drawn, or as their layouts left them."""
+    seen = judge.Judge.look(letters.flatten(0, 1).unsqueeze(1)).view(*letters.shape[:2], judge.SIZE, judge.SIZE).clone()
+    for row, found in enumerate(composed, rows.start):
+        if found.seen is not None:
+            own = torch.from_numpy(found.seen[: seen.shape[1]]).to(seen.device)
+            seen[row, : len(own)] = own
+    return seen
+
+
+def _pack(drawn: Drawn, spec: GenerateSpec) -> Made | Rejected:
+    """Draw, score, encode and describe one item, unless it is to be rejected."""
+    recipe, composed = drawn.recipe, drawn.composed
+    reason = _reject(drawn, spec)
+    if reason is not None:
+        return Rejected(recipe.index, reason)
+    pixels = render(composed.drawing.pieces, spec.size)
     found = digest(pixels)
     ink = round(1 - int(pixels.sum(dtype=np.int64)) / (255 * pixels.size), 6)
+    worth = score(composed.drawing, pixels, drawn.legibility)
     meta = {
         "index": recipe.index,
         "letters": recipe.letters,
         "layout": composed.layout,
         "asked": recipe.layout,
         "frame": recipe.frame,
-        "figures": dict(composed.drawing.figures),
         "digest": found.hex(),
         "ink": ink,
-        "legibility": legibility,
+        "legibility": drawn.legibility,
+        "score": worth.total,
+        "figures": {**composed.drawing.figures, **asdict(worth)},
         "rotation": recipe.rotation,
         "stretch": recipe.stretch,
         "shear": recipe.shear,
     }
-    return Made(recipe.index, recipe.letters, composed.layout, encode(pixels), found, ink, legibility, meta)
+    shown = (recipe.index, recipe.letters, composed.layout, encode(pixels), found, ink, drawn.legibility, worth.total)
+    return Made(*shown, meta)
 
 
-def _compose_ahead(composer: Composer, start: int, stop: int) -> Steps[tuple[int, list[Made | ItemError]], None, None]:
+def _reject(drawn: Drawn, spec: GenerateSpec) -> str | None:
+    """Say why an item is not to be kept."""
+    if spec.min_legibility is not None and (drawn.legibility or 0.0) < spec.min_legibility:
+        return "illegible"
+    if spec.strict and drawn.composed.layout is not drawn.recipe.layout:
+        return "no clean weave"
+    return None
+
+
+def _compose_ahead(
+    composer: Composer, start: int, stop: int
+) -> Steps[tuple[int, list[Made | Rejected | ItemError]], None, None]:
     """Yield the end and the items of each block in order, with as many blocks in work as torch may use threads.
 
     Close it, and what nobody waits for is dropped.
     """
-    ahead: deque[tuple[int, Future[list[Made | ItemError]]]] = deque()
+    ahead: deque[tuple[int, Future[list[Made | Rejected | ItemError]]]] = deque()
     with _drawing_threads() as (pool, threads):
         try:
             for first, last in _blocks(start, stop):
@@ -292,7 +353,7 @@ def _blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
 def _add(writer: ShardWriter, made: Made) -> VariantRow:
     span = writer.add(made.index, made.png, made.meta)
     where = (span.offset, span.length)
-    return VariantRow(made.index, made.letters, made.layout, made.digest, *where, made.ink, made.legibility)
+    return VariantRow(made.index, made.letters, made.layout, made.digest, *where, made.ink, made.legibility, made.score)
 
 
 def _faults(recipes: Recipes, fields: Tensor, glyphs: Tensor) -> list[str]:

@@ -153,6 +153,8 @@ class GenerateSpec(BaseModel):
     size: Annotated[int, Field(ge=16, le=1024)] = 256  # pixels, both ways
     model: Reference = "letters"
     judge: Reference | None = None  # whose reading is the variants' legibility; None: `judge-select`, if there is one
+    min_legibility: Share | None = None  # what the judge reads less surely is made, counted and not kept
+    strict: bool = False  # a variant whose layout cannot be made of its letters is not kept, instead of set in a row
     psi: Annotated[float, Field(ge=0, le=MOST_PSI)] | None = None  # truncation: 0 the mean style; None: the model's
     style: Vector | None = None  # the style vector of all variants, as an inversion gives it; None: each draws its own
     spread: Share = 0.0  # how far from `style` each variant goes towards the style that it draws

@@ -32,6 +32,15 @@ class Frame(StrEnum):
     OCTAGON = "octagon"
 
 
+class Format(StrEnum):
+    """What a variant may be exported as; written in `core/monogram/export/`."""
+
+    PNG = "png"
+    SVG = "svg"
+    PDF = "pdf"
+    DXF = "dxf"
+
+
 class Order(StrEnum):
     """How the letters of a group are given, and so how a layout with a chief letter shows them."""
 

@@ -5,22 +5,25 @@ for: a training is a look at its dataset and then the training. Nothing is read 
 """
 
 import json
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from string import Formatter
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
 from core.alphabet import parse
-from core.catalogue import datasets, models
+from core.catalogue import datasets, exports, models
 from core.catalogue.tables import Job
-from core.errors import Invalid
+from core.errors import Invalid, NotFound
 from core.ledger.jobs import MAX_SEED, MAX_TOTAL, Submission, submit
 from core.ledger.kinds import KINDS, JobKind
-from core.ledger.states import Priority
+from core.ledger.states import UNFINISHED, JobState, Priority
 from core.recipe import BLOCK, ENGINE, parse_spec
+from core.registry import Format
 from core.training.config import TrainConfig
 
 PROVISIONAL_STEPS = 1_000_000
@@ -29,6 +32,12 @@ PROVISIONAL_FILES = 1
 """A dataset's total until its first item has listed the files."""
 KEPT_APART = "\u001f"
 """Parts the key of a request's earlier jobs from the user's own: no header can hold this sign."""
+
+MOST_NAMED = 10_000
+"""Variants that an export names one by one; more are a job's."""
+VARIANT = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.(0|[1-9][0-9]{0,15})$"
+COLOUR = r"^#[0-9a-f]{6}$"
+_NAME = re.compile(r"(?!\.)[\w .{}-]+(?<![ .])")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -53,6 +62,16 @@ def _one_letter(text: str) -> str:
     if len(letters) != 1:
         raise ValueError(f"a picture shows one letter, not {letters!r}")
     return letters
+
+
+def _template(text: str) -> str:
+    """Take a name with {letters}, {index}, {layout} and {job}: never a path, never two files of one name."""
+    if not text or len(text) > 80 or not _NAME.fullmatch(text):
+        raise ValueError("a name is made of letters, digits, spaces, - . _ and {letters}, {index}, {layout}, {job}")
+    fields = [field for _, field, form, turn in Formatter().parse(text) if field is not None and not form and not turn]
+    if set(fields) - {"letters", "index", "layout", "job"} or text.count("{") != len(fields):
+        raise ValueError("a name may hold {letters}, {index}, {layout} and {job}, and no other braces")
+    return text if "index" in fields else text + "-{index}"
 
 
 Spec = Annotated[dict[str, Any], AfterValidator(_storable)]
@@ -117,6 +136,33 @@ class InvertSpec(BaseModel):
     letter: Annotated[str, AfterValidator(_one_letter)] | None = None
     """Which letter a picture shows."""
     steps: int = Field(300, ge=1, le=5_000, description="Of optimisation")
+
+
+class ExportSpec(BaseModel):
+    """Which variants an `export` job draws again, and as what: all of `job`, or those named in `variants`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    job: Annotated[uuid.UUID, Field(strict=False)] | None = None
+    variants: tuple[Annotated[str, Field(pattern=VARIANT)], ...] = Field(
+        (), max_length=MOST_NAMED, description="<job id>.<index> each"
+    )
+    jobs: dict[str, list[int] | None] = Field(default_factory=dict, exclude=True, description="Resolved; leave it out")
+    formats: tuple[Annotated[Format, Field(strict=False)], ...] = Field((Format.SVG,), min_length=1, max_length=4)
+    side: float = Field(50.0, gt=0, le=5000, description="mm, both ways")
+    pixels: int = Field(1024, ge=16, le=4096, description="Of a PNG, both ways")
+    ink: Annotated[str, Field(pattern=COLOUR)] = "#000000"
+    ground: Annotated[str, Field(pattern=COLOUR)] | None = Field("#ffffff", description="Null: none, transparent")
+    name: Annotated[str, AfterValidator(_template)] = "{letters}-{index}"
+    min_stroke: float | None = Field(
+        None, gt=0, le=100, description="mm; thinner drawings are thickened, if gaps allow. Null: reported only"
+    )
+    min_gap: float = Field(0.4, gt=0, le=100, description="mm")
+    bare: bool = Field(False, description="One variant in one format, as it is instead of in an archive")
+
+    def file_name(self, letters: str, index: int, layout: str, job: uuid.UUID) -> str:
+        """What a variant's file is called, without its ending."""
+        return self.name.format(letters=letters, index=index, layout=layout, job=job)
 
 
 class NullSpec(BaseModel):
@@ -275,6 +321,41 @@ def _invert(draft: _Draft) -> tuple[Submission, ...]:
     return (draft.submission(JobKind.INVERT, resolved, 1, draft.request.seed, **_tied(pinned)),)
 
 
+def _export(draft: _Draft) -> tuple[Submission, ...]:
+    draft.no_count()
+    spec = _parse(ExportSpec, draft.request.spec, "/spec")
+    if (spec.job is None) == (not spec.variants):
+        raise Invalid("name a job, or at least one variant, and not both", "/spec/variants")
+    if len(set(spec.formats)) != len(spec.formats):
+        raise Invalid("every format once", "/spec/formats")
+    if spec.bare and len(spec.variants) * len(spec.formats) != 1:
+        raise Invalid("only one variant in one format can go without an archive", "/spec/bare")
+    named: dict[str, set[int]] = {}
+    for variant in spec.variants:
+        job, _, index = variant.partition(".")
+        named.setdefault(job, set()).add(int(index))
+    wanted = {str(spec.job): None} if spec.job is not None else {job: sorted(own) for job, own in named.items()}
+    total = sum(_count_kept(draft, uuid.UUID(job), indexes) for job, indexes in wanted.items())
+    name = spec.name if len(wanted) == 1 or "{job}" in spec.name else spec.name + "-{job}"
+    resolved = spec.model_copy(update={"name": name}).model_dump(mode="json") | {"jobs": wanted, "variants": []}
+    return (draft.submission(JobKind.EXPORT, resolved, total, 0, needs={"engine": ENGINE}),)
+
+
+def _count_kept(draft: _Draft, job_id: uuid.UUID, indexes: list[int] | None) -> int:
+    """How many variants an export of a job is likely to have; raises `Invalid` for a job that has none."""
+    try:
+        source = exports.source(draft.session, draft.owner_id, job_id)
+    except NotFound as error:
+        raise Invalid(str(error), "/spec/job" if indexes is None else "/spec/variants") from error
+    if indexes is not None:
+        return len(indexes)
+    if JobState(source.state) in UNFINISHED:
+        raise Invalid(f"job {job_id} is {source.state}; export it when it is done", "/spec/job")
+    if source.kept < 1:
+        raise Invalid(f"job {job_id} kept no variant", "/spec/job")
+    return source.kept
+
+
 def _tied(pinned: models.Pinned) -> dict[str, Any]:
     """A job on one model version, for slots that know its kind."""
     return {"needs": {"engine": ENGINE}, "model_version_id": pinned.id}
@@ -293,6 +374,7 @@ _RESOLVERS: dict[JobKind, Callable[[_Draft], tuple[Submission, ...]]] = {
     JobKind.EVALUATE: _evaluate,
     JobKind.SHEET: _sheet,
     JobKind.INVERT: _invert,
+    JobKind.EXPORT: _export,
     JobKind.NULL: _null,
 }
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, TypeVar, cast
+from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import httpx2
 from pydantic import TypeAdapter, ValidationError
@@ -67,6 +67,17 @@ class Transport:
     def get_bytes(self, path: str) -> bytes:
         """GET whatever lies there."""
         return self._request("GET", path).content
+
+    def save(self, path: str, target: BinaryIO) -> int:
+        """GET whatever lies there into an open file, as it comes; how many bytes. Raises `Unavailable` if it breaks."""
+        try:
+            with self._http.stream("GET", path) as response:
+                if response.is_error:
+                    response.read()
+                    raise _error(response)
+                return sum(target.write(chunk) for chunk in response.iter_bytes())
+        except httpx2.TransportError as error:
+            raise Unavailable(f"{self.url}{path} broke off: {error or type(error).__name__}") from error
 
     def pages(self, path: str, limit: int | None = None, **query: object) -> Iterator[Json]:
         """Yield the items of a list, page after page, at most `limit` of them."""

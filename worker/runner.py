@@ -224,6 +224,10 @@ def _load(kind: JobKind, place: Workplace) -> Work:
         from worker.kinds.evaluate import Evaluate
 
         return Evaluate(place)
+    if kind is JobKind.EXPORT:
+        from worker.kinds.export import Export
+
+        return Export(place)
     if kind is JobKind.SHEET:
         from worker.kinds.sheet import Sheet
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, BackgroundTasks, Body, Header, Query, Response
+from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from api import examples, schemas
@@ -13,7 +14,7 @@ from api.auth import BriefReader, Reader, Writer
 from api.cursors import Keyset
 from api.errors import documented
 from api.parameters import Cursor, IdempotencyKey, Limit
-from api.pictures import SHOWN_PICTURE, answer_picture
+from api.pictures import SHOWN_FILE, SHOWN_PICTURE, answer_file, answer_picture
 from api.services import RequestRings, RequestServices, RequestSession, Services
 from core.broker import QUEUES
 from core.catalogue import jobs
@@ -91,6 +92,15 @@ def image(
     with services.database.transaction() as session:
         place = jobs.picture(session, caller.owner_id, job_id)
     return answer_picture(partial(services.blobs.get, place.path), place.digest, if_none_match)
+
+
+@router.get("/{job_id}/file", summary="The file that an export ended in", response_class=Response, responses=SHOWN_FILE)
+def file(job_id: uuid.UUID, caller: BriefReader, services: RequestServices) -> StreamingResponse:
+    """An archive, or one drawing by itself; sent as it is read, so its size does not matter."""
+    caller.require(Scope.READ)
+    with services.database.transaction() as session:
+        place = jobs.file(session, caller.owner_id, job_id)
+    return answer_file(services.blobs, place.path, place.size, place.digest)
 
 
 @router.patch("/{job_id}", summary="Move a job to another class", responses=SHOWN)

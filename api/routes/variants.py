@@ -2,7 +2,7 @@
 
 import uuid
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
@@ -57,6 +57,12 @@ def list_variants(
 def show(variant_id: VariantId, session: RequestSession, caller: Reader) -> schemas.Variant:
     """The variant as the catalogue has it."""
     return schemas.Variant.model_validate(variants.get(session, caller.owner_id, variant_id))
+
+
+@router.get("/{variant_id}/recipe", summary="What it was made of", responses=documented(401, 403, 404, 422, 503))
+def recipe(variant_id: VariantId, session: RequestSession, caller: Reader) -> dict[str, Any]:
+    """Everything needed to make it again: drawn anew from the job's spec and seed, for it is not stored."""
+    return variants.recipe(session, caller.owner_id, variant_id)
 
 
 @router.get("/{variant_id}/image", summary="Its picture", response_class=Response, responses=SHOWN_PICTURE)

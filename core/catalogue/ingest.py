@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import psycopg
 
 COPY = """COPY variant
-(job_number, index, letters, layout, model_version_id, shard_id, "offset", length, digest, ink, legibility)
+(job_number, index, letters, layout, model_version_id, shard_id, "offset", length, digest, ink, legibility, score)
 FROM STDIN (FORMAT BINARY)"""
-TYPES = ("int8", "int8", "text", "text", "uuid", "int8", "int8", "int4", "bytea", "float8", "float8")
+TYPES = ("int8", "int8", "text", "text", "uuid", "int8", "int8", "int4", "bytea", "float8", "float8", "float8")
 
 
 def copy_variants(
@@ -39,5 +39,6 @@ def copy_variants(
                     row.digest,
                     row.ink,
                     row.legibility,
+                    row.score,
                 )
             )

@@ -18,6 +18,8 @@ from core.errors import NotFound
 FINISHED = ("done", "failed", "cancelled")
 PICTURED = ("sheet", "invert")
 """Kinds of job that end in one picture."""
+EXPORTED = "export"
+"""The kind of job that ends in a file."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ class Picture:
     """Where a job's own picture lies in the store, and its SHA-256."""
 
     path: str
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class File:
+    """Where the file that a job made lies in the store, its bytes and its SHA-256."""
+
+    path: str
+    size: int
     digest: bytes
 
 
@@ -89,6 +100,19 @@ def picture(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Picture
         what = f"it is {job.state}" if job.kind in PICTURED else f"jobs of kind {' and '.join(PICTURED)} have"
         raise NotFound(f"job {job_id} has no picture: {what}")
     return Picture(row.path, row.digest)
+
+
+def file(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> File:
+    """The file that a job of kind export ended in; raises `NotFound` for a job without one (yet)."""
+    mine = sa.select(Shard.path, Shard.size, Shard.digest).join(Job, Job.number == Shard.job_number)
+    mine = mine.where(Job.id == job_id, Job.owner_id == owner_id, Job.kind == EXPORTED, Shard.path.is_not(None))
+    row = session.execute(mine.order_by(Shard.id.desc()).limit(1)).one_or_none()
+    if row is None:
+        job = get(session, owner_id, job_id).row
+        raise NotFound(
+            f"job {job_id} has no file: {f'it is {job.state}' if job.kind == EXPORTED else 'only exports have'}"
+        )
+    return File(row.path, row.size, row.digest)
 
 
 def last_use(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> str | None:

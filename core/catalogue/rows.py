@@ -19,12 +19,13 @@ class VariantRow:
     length: int  # of the PNG, bytes
     ink: float  # share of the canvas, 0 to 1
     legibility: float | None = None  # probability of its least legible letter, 0 to 1; None: no judge read it
+    score: float | None = None  # how good it looks, 0 to 1
 
     @classmethod
     def rebuild(cls, meta: Mapping[str, Any], offset: int, length: int) -> "VariantRow":
         """Make the row again from what a shard says of one picture; raise `Invalid` if it does not say enough."""
         try:
-            legibility = meta.get("legibility")  # shards of engine 1 say nothing of it
+            legibility, score = meta.get("legibility"), meta.get("score")  # older shards say nothing of them
             return cls(
                 index=int(meta["index"]),
                 letters=str(meta["letters"]),
@@ -34,6 +35,7 @@ class VariantRow:
                 length=length,
                 ink=float(meta["ink"]),
                 legibility=None if legibility is None else float(legibility),
+                score=None if score is None else float(score),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise Invalid(f"a picture's description is damaged: {error!r}") from error

@@ -221,6 +221,7 @@ class Variant(Table):
     digest: Mapped[bytes]
     ink: Mapped[float]
     legibility: Mapped[float | None]
+    score: Mapped[float | None]
 
 
 class Model(Table):

@@ -6,15 +6,17 @@ rows in the order of an index; so its cost follows the page, not the catalogue.
 
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from core import recipe as recipes
 from core.catalogue import models
-from core.catalogue.tables import Job, Shard, Variant
+from core.catalogue.tables import Job, ModelVersion, Shard, Variant
 from core.errors import NotFound
+from core.recipe import parse_spec
 from core.registry import default_layout
 
 MAKERS = ("generate", "null")
@@ -42,6 +44,7 @@ class VariantView:
     digest: bytes
     ink: float
     legibility: float | None
+    score: float | None
 
     @property
     def id(self) -> str:
@@ -77,6 +80,17 @@ def get(session: Session, owner_id: uuid.UUID, variant_id: str) -> VariantView:
     return _views(session, [row])[0]
 
 
+def recipe(session: Session, owner_id: uuid.UUID, variant_id: str) -> dict[str, Any]:
+    """Its recipe, engine and weights; raises `NotFound`, for one of kind `null` too."""
+    columns = (Job.spec, Job.seed, Job.needs, Job.kind, ModelVersion.digest, Variant.index.label("place"))
+    query = _one(owner_id, variant_id, *columns)
+    row = session.execute(query.join(ModelVersion, ModelVersion.id == Job.model_version_id)).first()
+    if row is None or row.kind != "generate":
+        raise _missing(variant_id)
+    found = asdict(recipes.recipe(parse_spec(row.spec), row.seed, row.place))
+    return {"recipe": found, "engine": row.needs.get("engine"), "weights": row.digest.hex(), "spec": row.spec}
+
+
 def locate(session: Session, owner_id: uuid.UUID, variant_id: str) -> Place:
     """Where its PNG is; raises `NotFound` for one that is not there, and for one without pixels (kind `null`)."""
     where = _one(owner_id, variant_id, Shard.path, Variant.offset, Variant.length, Variant.digest)
@@ -100,7 +114,7 @@ def page(
     return _views(session, list(found))
 
 
-_SCORES = (Variant.ink, Variant.legibility)
+_SCORES = (Variant.ink, Variant.legibility, Variant.score)
 _FIELDS = (Variant.job_number, Variant.index, Variant.letters, Variant.layout, Variant.digest, *_SCORES)
 _COLUMNS = (Job.id, Job.model_version_id, *_FIELDS)
 
@@ -161,6 +175,7 @@ def _views(session: Session, rows: list[Any]) -> list[VariantView]:
             digest=row.digest,
             ink=row.ink,
             legibility=row.legibility,
+            score=row.score,
         )
         for row in rows
     ]

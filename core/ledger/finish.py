@@ -58,7 +58,7 @@ class Outcome:
 
 Keep = Callable[[Session], dict[str, Any]]
 """Writes what was made, inside the finishing transaction, between the guard and the counters; its answer is merged into
-the job's result."""
+the job's result. Counts under `rejected` add up over the shards."""
 
 
 def finish(session: Session, lease: Lease, outcome: Outcome, keep: Keep | None = None) -> None:
@@ -175,10 +175,19 @@ def _count(session: Session, lease: Lease, shard: Shard, outcome: Outcome, resul
         job.closing = "done"
     job.failed += len(outcome.failures)
     job.done += items - len(outcome.failures)
-    job.result = {**job.result, **result}
+    job.result = _merge(job.result, result)
     if items and shard.device_class:
         _learn_rate(job, shard.device_class, outcome.seconds / items)
     complete(session, job)
+
+
+def _merge(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Add a shard's answer to the job's: what is counted by reason adds up, anything else is replaced."""
+    merged = before | found
+    if "rejected" in before and "rejected" in found:
+        earlier, now = before["rejected"], found["rejected"]
+        merged["rejected"] = {reason: earlier.get(reason, 0) + now.get(reason, 0) for reason in earlier | now}
+    return merged
 
 
 def _learn_rate(job: Job, device_class: str, rate: float) -> None:

@@ -14,6 +14,7 @@ class JobKind(StrEnum):
     TRAIN = "train"
     DATASET = "dataset"
     EVALUATE = "evaluate"
+    EXPORT = "export"
     SHEET = "sheet"
     INVERT = "invert"
     NULL = "null"
@@ -50,6 +51,7 @@ KINDS: dict[JobKind, Kind] = {
         Kind(JobKind.GENERATE, item="variant", splits=True),
         Kind(JobKind.TRAIN, item="optimisation step", splits=False, whole=True, in_flight_limit=1),
         Kind(JobKind.DATASET, item="source file", splits=True, closing=True),
+        Kind(JobKind.EXPORT, item="variant", splits=False, whole=True, in_flight_limit=1),
         _question(JobKind.EVALUATE, item="evaluation"),
         _question(JobKind.SHEET, item="sheet"),
         _question(JobKind.INVERT, item="inversion"),

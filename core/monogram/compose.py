@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from core.monogram import field
@@ -16,6 +17,7 @@ from core.monogram.optics import Glyphs, spare, stems, thickness
 from core.monogram.ornaments import add_frame
 from core.monogram.outline import Outline, move
 from core.monogram.render import outline_all
+from core.monogram.sight import see
 from core.registry import Frame, Layout
 
 
@@ -62,6 +64,7 @@ class Composed:
 
     drawing: Drawing
     layout: Layout  # the one wished for, or the fallback
+    seen: NDArray[np.float32] | None  # [L, 64, 64] letters that are not seen as they were drawn, as fields
 
 
 def compose(glyphs: Glyphs, letters: Tensor, wishes: Sequence[Wish]) -> list[Composed]:
@@ -89,7 +92,10 @@ def compose(glyphs: Glyphs, letters: Tensor, wishes: Sequence[Wish]) -> list[Com
             matrix = RULES[FALLBACK].place(_take(glyphs, [row])).row(0)[0][:, :count]
             drawing = set_down(own, matrix, stem[row, :count], wish.lots)
         assert drawing is not None
-        drawn.append(_finish(drawing, layout, wish))
+        count = len(drawing.whole)
+        seen = see(drawing.letters, drawing.whole, [*own, *own][:count]) if count else None
+        framed = add_frame(drawing, wish.frame) if wish.frame is not None else drawing
+        drawn.append(Composed(framed, layout, seen))
     return drawn
 
 
@@ -102,7 +108,3 @@ def _grow(letters: Tensor, growth: Floats) -> Tensor:
     amount = torch.from_numpy(growth).to(letters.device, torch.float32).flatten(0, 1)
     grown = field.grow(letters.flatten(0, 1).unsqueeze(1), amount)
     return grown.view_as(letters)
-
-
-def _finish(drawing: Drawing, layout: Layout, wish: Wish) -> Composed:
-    return Composed(add_frame(drawing, wish.frame) if wish.frame is not None else drawing, layout)

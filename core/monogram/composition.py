@@ -29,9 +29,16 @@ class Drawing:
     """One variant on the unit canvas: letters in their reading order, and what stands around them."""
 
     letters: tuple[Outline, ...]
-    stem: float  # thickness of the letters' upright strokes, of the canvas; nan where they have none
+    stems: tuple[float, ...]  # thickness of each letter's upright strokes, of the canvas; nan where it has none
     ornaments: tuple[Outline, ...] = ()
+    whole: tuple[Outline, ...] = ()  # the letters uncut, where they are not seen as they were drawn
     figures: Mapping[str, float] = field(default_factory=dict)  # what the layout says of it, as `crossings`
+
+    @property
+    def stem(self) -> float:
+        """The median of the stems; nan where no letter has any."""
+        known = [stem for stem in self.stems if np.isfinite(stem)]
+        return float(np.median(known)) if known else float("nan")
 
     @property
     def pieces(self) -> tuple[Outline, ...]:

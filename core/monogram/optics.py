@@ -172,11 +172,9 @@ def boxes(glyphs: Glyphs) -> Tensor:
     return torch.stack(sides, dim=-1).double() / size
 
 
-def thickness(stem: NDArray[np.float64], matrix: NDArray[np.float64]) -> float:
-    """Return the median of stems [L] on the canvas, by matrices [L, 2, 3] from there; nan where none is known."""
-    drawn = stem / np.sqrt(np.abs(np.linalg.det(matrix[:, :, :2])))
-    known = drawn[np.isfinite(drawn)]
-    return float(np.median(known)) if len(known) else float("nan")
+def thickness(stem: NDArray[np.float64], matrix: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return stems [L] of the glyph's canvas as they are on the canvas, by matrices [L, 2, 3] from there."""
+    return tuple((stem[: len(matrix)] / np.linalg.norm(matrix[: len(stem), :, 0], axis=1)).tolist())
 
 
 def spare(fields: Tensor, growth: Tensor) -> Tensor:

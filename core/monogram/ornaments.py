@@ -42,8 +42,9 @@ def add_frame(drawing: Drawing, frame: Frame) -> Drawing:
     matrix = _zoom(centre, factor)
     return Drawing(
         tuple(move(piece, matrix) for piece in drawing.letters),
-        drawing.stem * factor,
+        tuple(stem * factor for stem in drawing.stems),
         tuple(move(piece, matrix) for piece in (*drawing.ornaments, *lines[::-1])),
+        tuple(move(piece, matrix) for piece in drawing.whole),
         drawing.figures,
     )
 

@@ -33,21 +33,24 @@ def union(shapes: Iterable[Outline]) -> Outline:
 
 def difference(a: Outline, b: Outline) -> Outline:
     """Ink of `a` that is not ink of `b`."""
-    return _combine(a, b, pathops.PathOp.DIFFERENCE)
+    return _read(_combine(_path(a), _path(b), pathops.PathOp.DIFFERENCE))
 
 
 def intersection(a: Outline, b: Outline) -> Outline:
     """Ink of both."""
-    return _combine(a, b, pathops.PathOp.INTERSECTION)
+    return _read(_combine(_path(a), _path(b), pathops.PathOp.INTERSECTION))
 
 
 def grow(shape: Outline, amount: float) -> Outline:
-    """Move every edge outwards by `amount` of the canvas; corners stay corners."""
+    """Move every edge outwards by `amount` of the canvas, inwards where negative; corners stay corners."""
     ring = _path(shape)
-    ring.stroke(2 * amount * _SCALE, pathops.LineCap.BUTT_CAP, pathops.LineJoin.MITER_JOIN, _MITRE)
+    ring.stroke(2 * abs(amount) * _SCALE, pathops.LineCap.BUTT_CAP, pathops.LineJoin.MITER_JOIN, _MITRE)
     ring.convertConicsToQuads(0.05)
-    _draw(shape, ring)
     ring.fillType = pathops.FillType.WINDING
+    if amount < 0:
+        ring.simplify(fix_winding=True, keep_starting_points=False)
+        return _read(_combine(_path(shape), ring, pathops.PathOp.DIFFERENCE))
+    _draw(shape, ring)
     ring.simplify(fix_winding=True, keep_starting_points=False)
     return _read(ring)
 
@@ -64,8 +67,8 @@ def _cross(p: Floats, q: Floats) -> Floats:
     return p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]
 
 
-def _combine(a: Outline, b: Outline, operation: pathops.PathOp) -> Outline:
-    return _read(pathops.op(_path(a), _path(b), operation, fix_winding=True, keep_starting_points=False))
+def _combine(a: pathops.Path, b: pathops.Path, operation: pathops.PathOp) -> pathops.Path:
+    return pathops.op(a, b, operation, fix_winding=True, keep_starting_points=False)
 
 
 def _path(shape: Outline) -> pathops.Path:

@@ -57,7 +57,7 @@ def gauge(text: str, name: str) -> float:
 
 def test_the_process_lives_and_is_ready(api: TestClient) -> None:
     assert api.get("/livez").json() == {"status": "alive"}
-    assert api.get("/readyz").json() == {"status": "ready", "schema_version": "0002", "degraded": []}
+    assert api.get("/readyz").json() == {"status": "ready", "schema_version": "0003", "degraded": []}
 
 
 @pytest.mark.parametrize("change", ["UPDATE alembic_version SET version_num = '0000'", "DROP TABLE alembic_version"])

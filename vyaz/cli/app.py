@@ -22,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (up.up, submit.train, submit.generate, variants.sheet, doctor.doctor):
+for command in (up.up, submit.train, submit.generate, variants.sheet, variants.export, doctor.doctor):
     app.command()(command)
 for name, group in {
     "jobs": jobs.app,

@@ -1,13 +1,14 @@
 """What commands say: data on stdout (tables for people, tab-separated when piped, JSON), the rest on stderr."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import typer
 from pydantic_core import to_jsonable_python
@@ -87,15 +88,24 @@ def deliver(data: bytes, target: str) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
+    with writing(target) as out:
+        out.write(data)
+
+
+@contextlib.contextmanager
+def writing(target: str) -> Iterator[BinaryIO]:
+    """A file to write into, which takes its place when it is whole. Raises `Invalid` when that cannot be."""
     path = Path(target)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(data)
+        with draft.open("wb") as out:
+            yield out
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise Invalid(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def shorten(job_id: str) -> str:

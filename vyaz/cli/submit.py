@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.main import get_command
 
+from core.registry import Frame, Layout
 from vyaz.cli.output import emit, emit_json, say, shorten
 from vyaz.cli.progress import conclude, count_items, follow
 from vyaz.cli.session import AsJson, Data, Wait, connect
@@ -45,7 +46,19 @@ def generate(
     letters: Annotated[list[str], typer.Argument(help="Groups of letters that make one monogram each: AB ЇЖ")],
     count: Annotated[int, typer.Option("--count", "-n", help="Variants in all.")],
     model: Annotated[str | None, typer.Option(help="letters, letters:3 or letters@alias.")] = None,
-    layout: Annotated[str | None, typer.Option(help="single or straight; else what suits the letters.")] = None,
+    layout: Annotated[
+        str | None, typer.Option(help=f"One of: {', '.join(Layout)}; else what suits the letters.")
+    ] = None,
+    order: Annotated[
+        str | None, typer.Option(help="How three initials are given: shown, western or ukrainian.  [default: shown]")
+    ] = None,
+    frame: Annotated[str | None, typer.Option(help=f"One of: {', '.join(Frame)}.")] = None,
+    min_legibility: Annotated[
+        float | None, typer.Option(help="Keep only what the judge reads at least as surely, 0 to 1.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Keep no variant whose layout cannot be made, instead of a plain row.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same variants.")] = 0,
     size: Annotated[int | None, typer.Option(help="Width and height in pixels.  [default: 256]")] = None,
     psi: Annotated[float | None, typer.Option(help="0 draws the mean style, 1 all; else the model's own.")] = None,
@@ -76,6 +89,10 @@ def generate(
         count,
         model=model,
         layout=layout,
+        order=order,
+        frame=frame,
+        min_legibility=min_legibility,
+        strict=strict or None,
         size=size,
         seed=seed,
         psi=psi,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 from pydantic import ConfigDict, SkipValidation
 
@@ -13,6 +13,7 @@ from core.ledger.states import JobState
 from vyaz.resources.requests import (
     dataset_request,
     evaluate_request,
+    export_request,
     generate_request,
     null_request,
     sheet_request,
@@ -148,6 +149,14 @@ class Jobs:
     def image(self, job_id: str) -> bytes:
         """The PNG that a job of kind sheet or invert ended in; raises `NotFound`."""
         return self._transport.get_bytes(f"/v1/jobs/{job_id}/image")
+
+    def export(self, job: str | None = None, variants: Sequence[str] = (), **options: Any) -> Job:
+        """Submit the drawing of files of a job's variants, or of some by their ids; `file` fetches what comes of it."""
+        return self.submit(export_request(job, variants, **options))
+
+    def file(self, job_id: str, target: BinaryIO) -> int:
+        """Write the file that an export ended in to an open file; how many bytes. Raises `NotFound`."""
+        return self._transport.save(f"/v1/jobs/{job_id}/file", target)
 
     def null(self, count: int, **options: Any) -> Job:
         """Submit work that makes nothing."""

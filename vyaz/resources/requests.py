@@ -74,6 +74,22 @@ def sheet_request(model: str = "letters", *, dataset: str | None = None, seed: i
     return {"kind": "sheet", "spec": _given({"model": model, "dataset": dataset}), "seed": seed, "device": device}
 
 
+def export_request(
+    job: str | None = None,
+    variants: Sequence[str] = (),
+    *,
+    formats: Sequence[str] = ("svg",),
+    priority: str | None = None,
+    **spec: object,
+) -> Json:
+    """Ask for files of a whole job, or of variants by their ids; `spec` takes the other fields of
+    `core.requests.ExportSpec` (side in mm, pixels, ink, ground, name, min_stroke and min_gap in mm, bare)."""
+    fields = {"job": job, "variants": list(variants) or None, "formats": list(formats), **spec}
+    # A ground of None means none; of anything else it means the API's default.
+    given = {name: value for name, value in fields.items() if value is not None or name == "ground"}
+    return _given({"kind": "export", "spec": given, "priority": priority})
+
+
 def null_request(
     count: int, *, seed: int = 0, priority: str = "normal", shard_size: int | None = None, **spec: object
 ) -> Json:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from core.errors import NotFound
 from vyaz.transport import Transport, read
@@ -29,6 +29,8 @@ class Variant:
     """Share of the picture that is ink."""
     legibility: float | None = None
     """How surely a judge reads its least legible letter, 0 to 1; None: no judge read it."""
+    score: float | None = None
+    """How good it looks, 0 to 1: legible, even, balanced, well woven."""
     created_at: datetime | None = None
 
 
@@ -55,6 +57,10 @@ class Variants:
     def get(self, variant_id: str) -> Variant:
         """One variant; raises `NotFound`."""
         return read(Variant, self._transport.get(f"/v1/variants/{variant_id}"))
+
+    def recipe(self, variant_id: str) -> dict[str, Any]:
+        """Everything needed to make it again: the recipe, the engine, the weights' SHA-256, the job's spec."""
+        return self._transport.get(f"/v1/variants/{variant_id}/recipe")
 
     def image(self, variant_id: str) -> bytes:
         """Its PNG, as it is stored; raises `NotFound`."""

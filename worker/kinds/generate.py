@@ -31,7 +31,7 @@ class Generate:
 
         def keep(session: Session) -> dict[str, Any]:
             copy_variants(session, lease.job_number, lease.shard_id, lease.model_version_id, made.rows)
-            return {}
+            return {"rejected": dict(made.rejected)} if made.rejected else {}
 
         stored = Stored(made.key, made.size, bytes.fromhex(made.sha256))
         failures = [Failure(failure.index, str(failure)) for failure in made.failures]

@@ -55,8 +55,8 @@ def finish(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Float
     letters = [move(letter, own) for letter, own in zip(letters, matrix[0], strict=True)]
     boxes = [bounds([letter]) for letter in letters]
     drawn = stem * np.array([RADIUS * w / (high[0] - low[0]) for w, (low, high) in zip(widths, boxes, strict=True)])
-    thick = float(np.median(drawn[np.isfinite(drawn)])) if np.isfinite(drawn).any() else float("nan")
-    gap = max(GAP * thick, LEAST_GAP) if np.isfinite(thick) else LEAST_GAP
+    known = drawn[np.isfinite(drawn)]
+    gap = max(GAP * float(np.median(known)), LEAST_GAP) if len(known) else LEAST_GAP
     line = INNER * RADIUS if len(heights) == 3 else 0.0
     parts = [_side(-1, line + gap / 2), _side(1, line + gap / 2)]
     if len(letters) == 3:
@@ -65,7 +65,7 @@ def finish(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Float
         bend(letter, _through(low, high, part), 4)
         for letter, (low, high), part in zip(letters, boxes, parts, strict=True)
     ]
-    return Drawing(tuple(placed), thick)
+    return Drawing(tuple(placed), tuple(drawn.tolist()))
 
 
 def _through(low: Floats, high: Floats, part: Callable[[Floats, Floats], Floats]) -> Callable[[Floats], Floats]:

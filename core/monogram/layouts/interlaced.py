@@ -12,11 +12,13 @@ from core.monogram.composition import Drawing, Floats, Placement
 from core.monogram.optics import Glyphs, behind, boxes, spare, stems, thickness, upright
 from core.monogram.outline import Outline, move
 from core.monogram.search import KEPT, search
+from core.monogram.shapes import grow
 from core.monogram.weave import weave
 
 STEM: Final = 0.115  # of the cap height, at the most: heavier strokes leave nothing between them to weave through
 GAP: Final = 0.35  # of the thinnest stem, beside a stroke that goes over
 VISIBLE: Final = 0.8  # of every letter's ink
+_SLIGHT: Final = 3e-4  # of the canvas: strokes this little too heavy stay as they are
 _GAPS: Final = (0.012, 0.03)  # of the canvas: least and most
 
 
@@ -41,15 +43,28 @@ def finish(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Float
     """
     for way in matrix[np.isfinite(matrix).all(axis=(1, 2, 3))]:
         placed = [move(letter, own) for letter, own in zip(letters, way, strict=True)]
-        drawing = interlace(placed, thickness(stem, way), float(lots[0]))
+        drawing = interlace(*level(placed, thickness(stem, way)), float(lots[0]))
         if drawing is not None:
             return drawing
     return None
 
 
-def interlace(letters: Sequence[Outline], stem: float, lot: float) -> Drawing | None:
+def level(letters: Sequence[Outline], stems: Sequence[float]) -> tuple[list[Outline], tuple[float, ...]]:
+    """Make letters that lie on the canvas equally heavy: their stems the geometric mean of what they are."""
+    own = np.array(stems)
+    target = float(np.exp(np.log(own[np.isfinite(own)]).mean())) if np.isfinite(own).any() else float("nan")
+    change = np.where(np.isfinite(own), (target - own) / 2, 0.0)
+    levelled = [
+        grow(letter, each) if abs(each) > _SLIGHT else letter
+        for letter, each in zip(letters, change.tolist(), strict=True)
+    ]
+    return levelled, tuple(np.where(np.isfinite(own), target, own).tolist())
+
+
+def interlace(letters: Sequence[Outline], stems: tuple[float, ...], lot: float) -> Drawing | None:
     """Weave letters that lie on the canvas; None if they do not cross cleanly, or too little of one is left."""
-    gap = float(np.clip(GAP * stem, *_GAPS)) if np.isfinite(stem) else _GAPS[0]
+    thinnest = np.nanmin([*stems, np.inf])
+    gap = float(np.clip(GAP * thinnest, *_GAPS))
     woven = weave(letters, gap, len(letters) - 1, lot)
     if woven is None or min(woven.visible) < VISIBLE:
         return None
@@ -59,7 +74,7 @@ def interlace(letters: Sequence[Outline], stem: float, lot: float) -> Drawing | 
         "visible": round(min(woven.visible), 4),
         "gap": round(gap, 5),
     }
-    return Drawing(woven.letters, stem, figures=figures)
+    return Drawing(woven.letters, stems, whole=tuple(letters), figures=figures)
 
 
 def thin(glyphs: Glyphs) -> Tensor:

@@ -46,11 +46,11 @@ def finish(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Float
     if lots[1] < 0.5:  # as many face outwards as inwards
         ways[0::2], ways[1::2] = ways[1::2], ways[0::2]
     for way in ways:
-        drawing = interlace(_pair(letters[0], way[0]), thickness(stem, way), float(lots[0]))
+        drawing = interlace(_pair(letters[0], way[0]), 2 * thickness(stem, way[:1]), float(lots[0]))
         if drawing is not None:
             return drawing
     way = matrix[-2 if lots[1] < 0.5 else -1]
-    return Drawing(_pair(letters[0], way[0]), thickness(stem, way))
+    return Drawing(_pair(letters[0], way[0]), 2 * thickness(stem, way[:1]))
 
 
 def _pair(letter: Outline, way: Floats) -> tuple[Outline, Outline]:

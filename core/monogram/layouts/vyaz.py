@@ -58,7 +58,7 @@ def finish(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Float
     drawn = stem / matrix[0, :, 0, 0]
     mast = float(np.median(drawn[np.isfinite(drawn)])) if np.isfinite(drawn).any() else (high[1] - low[1]) / HEIGHT[0]
     sides = [_sides(letter, low[1], high[1], mast) for letter in placed]
-    band, shared = [placed[0]], 0
+    band, whole, shared = [placed[0]], [placed[0]], 0
     right = bounds([placed[0]])[1][0]
     for before, own, letter in zip(sides, sides[1:], placed[1:], strict=False):
         share = before[1] and own[0]
@@ -66,9 +66,13 @@ def finish(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Float
         right = bounds([moved])[1][0]
         shared += share
         # The mast belongs to the letter before: the pieces must not overlap.
+        whole.append(moved)
         band.append(_without(moved, band[-1]) if share else moved)
-    centred, size = _centre(band)
-    return Drawing(tuple(centred), mast * size, figures={"shared": shared})
+    matrix = _centre(band)
+    centred, uncut = ([move(letter, matrix) for letter in letters] for letters in (band, whole))
+    return Drawing(
+        tuple(centred), tuple((drawn / matrix[0, 0]).tolist()), whole=tuple(uncut), figures={"shared": shared}
+    )
 
 
 def _sides(letter: Outline, top: float, bottom: float, mast: float) -> tuple[bool, bool]:
@@ -100,10 +104,9 @@ def _shift(letter: Outline, across: float) -> Outline:
     return Outline(tuple(contour + np.array([across, 0.0]) for contour in letter.contours))
 
 
-def _centre(band: Sequence[Outline]) -> tuple[list[Outline], float]:
-    """Scale the band to the canvas, in the middle; return by how much, too."""
+def _centre(band: Sequence[Outline]) -> Floats:
+    """Return the matrix from a canvas that the band fills to where it is."""
     low, high = bounds(band)
     side = (high - low).max() / (1 - 2 * MARGIN)
     corner = (low + high) / 2 - side / 2
-    matrix = np.array([[side, 0.0, corner[0]], [0.0, side, corner[1]]])
-    return [move(letter, matrix) for letter in band], 1 / float(side)
+    return np.array([[side, 0.0, corner[0]], [0.0, side, corner[1]]])
