@@ -32,6 +32,7 @@ HOMOGLYPHS: Final[Mapping[str, str]] = MappingProxyType(
 # Й rises to 1.36 cap heights and Щ falls to 0.3, so both keep a margin of 4 %.
 CAP_HEIGHT: Final = 0.52
 BASELINE: Final = 0.76
+CLAMP: Final = 1 / 16  # of the canvas: how deep the fields of letters go, inside and outside
 
 ALLOWED: Final = "A-Z, the 33 Ukrainian letters (with Ґ Є І Ї) and 0-9"
 

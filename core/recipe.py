@@ -1,12 +1,6 @@
 """What is asked for (`GenerateSpec`) and how item i of it is drawn by lot (`draw`, `recipe`). No torch here.
 
-Chance comes from raw Philox4x64-10 words (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): the
-key is (seed, stream), the counter starts at `index * stride`. So any item can be drawn alone, and a range gives the
-same recipes wherever it is cut. Words become numbers by transforms of our own, made of operations that IEEE 754 fixes
-(no library logarithm or cosine), because NumPy may change `Generator` and its vector routines differ by processor:
-
-- uniform in [0, 1): the upper 53 bits, divided by 2**53
-- normal: Wichura's AS 241 (1988, PPND7: seven digits) of the upper 52 bits plus a half, divided by 2**52
+Any item can be drawn alone, and a range gives the same recipes wherever it is cut (`core.chance`).
 """
 
 import re
@@ -31,8 +25,9 @@ from pydantic import (
 )
 
 from core.alphabet import parse, position
+from core.chance import normal, uniform, words
 from core.errors import Invalid
-from core.registry import ARITY, Attribute, Frame, Layout, Order, arrange, default_layout
+from core.registry import ARITY, Attribute, Frame, Layout, Order, Ornament, arrange, default_layout
 
 ENGINE: Final = 4  # counts changes that alter pixels, or that a worker of the engine before could not honour
 BLOCK: Final = 64  # items; ranges are worked on in aligned blocks of this many
@@ -40,6 +35,7 @@ STYLE: Final = 100  # numbers drawn for a style
 LOTS: Final = 4  # numbers drawn for what a layout leaves open
 MOST_LETTERS: Final = max(arity.most for arity in ARITY.values())
 MOST_GROUPS: Final = 10_000
+MOST_BEST: Final = 10_000
 MOST_SEED: Final = 2**53 - 1  # the largest that JSON carries everywhere
 MOST_INDEX: Final = 2**53 - 1
 MOST_PSI: Final = 1.5
@@ -56,7 +52,6 @@ _SECOND_STREAM: Final = 2
 _LAYOUT_STREAM: Final = 3
 _SCALARS: Final = 64  # words set aside for one item; 3 * _DRAWS and then MOST_LETTERS are used now
 _DRAWS: Final = 1 + MOST_LETTERS  # words behind one transform: the shared draw, then each letter's own
-_WORDS: Final = 4  # words a Philox counter step yields; strides are whole steps
 
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*([:@][A-Za-z0-9_.-]+)?")
 
@@ -150,11 +145,14 @@ class GenerateSpec(BaseModel):
     layout: Annotated[Layout | None, _one_of(Layout, "layout")] = None  # None: what suits each group's length
     order: Annotated[Order, _one_of(Order, "order")] = Order.SHOWN  # how the letters of a group are given
     frame: Annotated[Frame | None, _one_of(Frame, "frame")] = None  # None: none, or for `framed` one by lot
+    ornament: Annotated[Ornament | None, _one_of(Ornament, "ornament")] = None
     size: Annotated[int, Field(ge=16, le=1024)] = 256  # pixels, both ways
     model: Reference = "letters"
     judge: Reference | None = None  # whose reading is the variants' legibility; None: `judge-select`, if there is one
     min_legibility: Share | None = None  # what the judge reads less surely is made, counted and not kept
     strict: bool = False  # a variant whose layout cannot be made of its letters is not kept, instead of set in a row
+    # Of all variants so many are kept, an equal share of each group: the best ones that differ from each other.
+    best: Annotated[int, Field(ge=1, le=MOST_BEST)] | None = None
     psi: Annotated[float, Field(ge=0, le=MOST_PSI)] | None = None  # truncation: 0 the mean style; None: the model's
     style: Vector | None = None  # the style vector of all variants, as an inversion gives it; None: each draws its own
     spread: Share = 0.0  # how far from `style` each variant goes towards the style that it draws
@@ -171,6 +169,22 @@ class GenerateSpec(BaseModel):
         if value and info.data.get("style") is None:
             raise ValueError("this is how far variants may go from a given style; give one in style")
         return value
+
+    @field_validator("best")
+    @classmethod
+    def _best_of_each_group(cls, value: int | None, info: ValidationInfo) -> int | None:
+        groups = len(set(info.data.get("letters", ())))
+        if value is not None and value < groups:
+            raise ValueError(
+                f"each of the {groups} groups of letters needs at least one of the best, not {value} in all"
+            )
+        return value
+
+    def quota(self) -> dict[str, int]:
+        """Return how many of the best belong to each group of letters; nothing where all are kept."""
+        groups = list(dict.fromkeys(self.letters))
+        each, more = divmod(self.best or 0, len(groups))
+        return {letters: each + (place < more) for place, letters in enumerate(groups)} if self.best else {}
 
     @model_validator(mode="after")
     def _fit_layout(self) -> "GenerateSpec":
@@ -207,6 +221,7 @@ class Recipe:
     shown: str  # the same letters in the order in which the layout shows them
     layout: Layout
     frame: Frame | None
+    ornament: Ornament | None
     size: int  # pixels
     model: str
     seed: int
@@ -276,6 +291,7 @@ class Recipes:
             shown=self.shown(index),
             layout=self.spec.layout_of(letters),
             frame=self.frame(index),
+            ornament=self.spec.ornament,
             size=self.spec.size,
             model=self.spec.model,
             seed=self.seed,
@@ -295,11 +311,11 @@ def draw(spec: GenerateSpec, seed: int, start: int, stop: int) -> Recipes:
         raise Invalid(f"a seed lies between 0 and {MOST_SEED}, not {seed}", "/seed")
     if not 0 <= start <= stop <= MOST_INDEX:
         raise Invalid(f"items {start} to {stop} are no range of a job")
-    scalars = _uniform(_words(seed, _SCALAR_STREAM, _SCALARS, start, stop))
+    scalars = uniform(words(seed, _SCALAR_STREAM, _SCALARS, start, stop))
     turn, widen, lean = (scalars[:, first : first + _DRAWS] for first in range(0, 3 * _DRAWS, _DRAWS))
     mixed = scalars[:, 3 * _DRAWS : 3 * _DRAWS + MOST_LETTERS] < spec.mix
     mixed.flags.writeable = False
-    lots = _uniform(_words(seed, _LAYOUT_STREAM, LOTS, start, stop))
+    lots = uniform(words(seed, _LAYOUT_STREAM, LOTS, start, stop))
     lots.flags.writeable = False
     styles = _draw_styles(seed, _STYLE_STREAM, start, stop)
     return Recipes(
@@ -322,15 +338,8 @@ def recipe(spec: GenerateSpec, seed: int, index: int) -> Recipe:
     return draw(spec, seed, index, index + 1).recipe(index)
 
 
-def _words(seed: int, stream: int, words: int, start: int, stop: int) -> NDArray[np.uint64]:
-    """Return raw words [stop - start, words]; item i owns the counter steps from i * words / 4 on."""
-    steps = words // _WORDS
-    philox = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64), counter=start * steps)
-    return philox.random_raw((stop - start) * words).reshape(stop - start, words)
-
-
 def _draw_styles(seed: int, stream: int, start: int, stop: int) -> NDArray[np.float32]:
-    styles = _normal(_words(seed, stream, STYLE, start, stop)).astype(np.float32)
+    styles = normal(words(seed, stream, STYLE, start, stop)).astype(np.float32)
     styles.flags.writeable = False
     return styles
 
@@ -339,59 +348,9 @@ def _no_styles(count: int) -> NDArray[np.float32]:
     return np.broadcast_to(np.float32(0), (count, STYLE))  # cannot be written to
 
 
-def _blend(uniform: Floats, bounds: tuple[float, float]) -> Floats:
+def _blend(share: Floats, bounds: tuple[float, float]) -> Floats:
     """Mix the shared draw (first column) with each letter's own, [n, 1 + L] -> [n, L], scaled to the bounds."""
     least, most = bounds
-    value: Floats = least + (most - least) * (COMMON * uniform[:, :1] + (1 - COMMON) * uniform[:, 1:])
+    value: Floats = least + (most - least) * (COMMON * share[:, :1] + (1 - COMMON) * share[:, 1:])
     value.flags.writeable = False
-    return value
-
-
-def _uniform(words: NDArray[np.uint64]) -> Floats:
-    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _normal(words: NDArray[np.uint64]) -> Floats:
-    """Invert the normal distribution (AS 241, PPND7); exact to about 1 in 10**7, and the same on every processor."""
-    p = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52  # never 0, never 1
-    q = p - 0.5
-    inner = np.minimum(np.abs(q), 0.425)
-    r = 0.180625 - inner * inner
-    central = _ratio(
-        r,
-        (59.109374720, 159.29113202, 50.434271938, 3.3871327179),
-        (67.187563600, 78.757757664, 17.895169469, 1.0),
-    )
-    tail = np.sqrt(-_logarithm(np.minimum(p, 1.0 - p)))
-    near = _ratio(
-        tail - 1.6, (0.17023821103, 1.3067284816, 2.7568153900, 1.4234372777), (0.12021132975, 0.73700164250, 1.0)
-    )
-    far = _ratio(
-        tail - 5.0, (0.017337203997, 0.42868294337, 3.0812263860, 6.6579051150), (0.012258202635, 0.24197894225, 1.0)
-    )
-    outer = np.where(tail <= 5.0, near, far)
-    return np.where(np.abs(q) <= 0.425, q * central, np.copysign(outer, q))
-
-
-def _ratio(x: Floats, above: tuple[float, ...], below: tuple[float, ...]) -> Floats:
-    return _polynomial(x, above) / _polynomial(x, below)
-
-
-def _polynomial(x: Floats, coefficients: tuple[float, ...]) -> Floats:
-    """Evaluate by Horner's rule, highest power first."""
-    value = np.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
-        value = value * x + coefficient
-    return value
-
-
-def _logarithm(x: Floats) -> Floats:
-    """Natural logarithm of positive numbers by 2 artanh((m - 1) / (m + 1)), with x = m * 2**e, m near 1."""
-    mantissa, exponent = np.frexp(x)
-    low = mantissa < 0.5**0.5
-    m = np.where(low, 2.0 * mantissa, mantissa)
-    e = exponent - low
-    s = (m - 1.0) / (m + 1.0)
-    series = _polynomial(s * s, tuple(1.0 / odd for odd in range(23, 0, -2)))
-    value: Floats = e * 0.6931471805599453 + 2.0 * s * series
     return value

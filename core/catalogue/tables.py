@@ -209,7 +209,6 @@ class Variant(Table):
 
     __tablename__ = "variant"
     __table_args__ = (Index("ix_variant_letters", "letters", "job_number", "index"),)
-
     job_number: Mapped[int] = mapped_column(ForeignKey("job.number", ondelete="CASCADE"), primary_key=True)
     index: Mapped[int] = mapped_column(primary_key=True)
     letters: Mapped[str]

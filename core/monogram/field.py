@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-CLAMP: Final = 1 / 16  # of the canvas: how deep the fields of letters go, inside and outside
 WORKED: Final = 256  # cells across a glyph
 SHARP: Final = 64
 _IN_PLANE: Final = np.zeros((3, 3, 3), dtype=np.bool_)  # neighbours within one mask of a stack
@@ -133,7 +132,7 @@ def connected_parts(ink: Tensor) -> Tensor:
     masks = ink[:, 0].cpu().numpy()
     # Told apart by SciPy, all masks in one pass: labels spread from cell to cell by maxima took 48 times as long.
     labels, _ = ndimage.label(masks, _IN_PLANE)
-    before = np.maximum.accumulate(labels.reshape(len(masks), -1).max(axis=1, initial=0))
+    before = np.maximum.accumulate(labels.max(axis=(1, 2), initial=0))
     first = np.concatenate([[0], before[:-1]]) if len(masks) else before
     own = np.where(masks, labels - first[:, None, None], 0)
     return torch.from_numpy(own.astype(np.int64))[:, None].to(ink.device)

@@ -25,9 +25,11 @@ POST /v1/jobs/{job_id}/cancel
 POST /v1/jobs/{job_id}/retry
 GET /v1/jobs/{job_id}/events
 GET /v1/jobs/{job_id}/image
+GET /v1/jobs/{job_id}/file
 GET /v1/variants
 GET /v1/variants/{variant_id}
 GET /v1/variants/{variant_id}/image
+GET /v1/variants/{variant_id}/recipe
 GET /v1/models
 GET /v1/models/{name}
 POST /v1/models/{reference}/inversions
@@ -67,7 +69,7 @@ def test_another_schema_is_not_ready(api: TestClient, house: House, change: str)
     answer = api.get("/readyz")
 
     assert answer.status_code == 503
-    assert "needs 0002" in answer.json()["detail"]
+    assert "needs 0003" in answer.json()["detail"]
 
 
 def test_the_gauges_follow_the_ledger(api: TestClient, house: House) -> None:

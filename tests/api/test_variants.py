@@ -95,6 +95,7 @@ def test_a_variant_says_what_it_is(api: TestClient, house: House, jobs: list[str
         "digest": sha256(b"picture 2").hexdigest(),
         "ink": 0.25,
         "legibility": 0.9,
+        "score": None,
     }
 
 

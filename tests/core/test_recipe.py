@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core import recipe as recipes
+from core.chance import normal, words
 from core.errors import Invalid
-from core.recipe import BLOCK, MOST_LETTERS, MOST_SEED, STYLE, GenerateSpec, draw, parse_spec, recipe
+from core.recipe import BLOCK, COMMON, MOST_LETTERS, MOST_SEED, STYLE, GenerateSpec, draw, parse_spec, recipe
 from core.registry import Layout
 
 SPEC = GenerateSpec(letters=("AB", "ЇЖ", "Q"))
@@ -54,18 +54,18 @@ def test_one_item_alone_is_the_item_of_its_range() -> None:
 
 
 def test_the_words_are_those_of_the_paper() -> None:
-    words = recipes._words(125, 1, 8, 7, 9)
+    raw = words(125, 1, 8, 7, 9)
 
     # NumPy steps the counter before it draws.
-    assert words.tolist() == [philox(7 * 2 + 1, (125, 1)) + philox(7 * 2 + 2, (125, 1)),
-                              philox(8 * 2 + 1, (125, 1)) + philox(8 * 2 + 2, (125, 1))]  # fmt: skip
+    assert raw.tolist() == [philox(7 * 2 + 1, (125, 1)) + philox(7 * 2 + 2, (125, 1)),
+                            philox(8 * 2 + 1, (125, 1)) + philox(8 * 2 + 2, (125, 1))]  # fmt: skip
 
 
 def test_normals_invert_the_distribution_out_to_its_tails() -> None:
     ramp = [int(2**power) for power in np.linspace(0, 63.9, 2000)]
-    words = np.array([0, 2**63, *ramp, *(2**64 - 1 - word for word in ramp)], dtype=np.uint64)
-    normals = recipes._normal(words)
-    truth = [NormalDist().inv_cdf(((int(word) >> 12) + 0.5) * 2.0**-52) for word in words]
+    raw = np.array([0, 2**63, *ramp, *(2**64 - 1 - word for word in ramp)], dtype=np.uint64)
+    normals = normal(raw)
+    truth = [NormalDist().inv_cdf(((int(word) >> 12) + 0.5) * 2.0**-52) for word in raw]
 
     assert np.isfinite(normals).all()
     assert np.abs(normals - truth).max() < 2e-6
@@ -90,7 +90,7 @@ def test_transforms_keep_to_their_bounds_and_letters_of_a_variant_move_together(
     assert drawn.rotation.max() - drawn.rotation.min() > 3
     assert np.abs(drawn.stretch).max() <= 0.12
     assert np.allclose(drawn.shear, 0.1)
-    assert (drawn.stretch.max(1) - drawn.stretch.min(1)).max() <= 0.24 * (1 - recipes.COMMON) + 1e-9
+    assert (drawn.stretch.max(1) - drawn.stretch.min(1)).max() <= 0.24 * (1 - COMMON) + 1e-9
     assert (drawn.stretch.max(1) - drawn.stretch.min(1)).min() > 0
 
 
@@ -202,3 +202,10 @@ def test_a_spec_that_makes_no_sense_is_refused_by_field(data: dict[str, object],
 def test_a_spec_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         SPEC.size = 64  # type: ignore[misc]
+
+
+def test_the_best_are_shared_out_among_the_groups() -> None:
+    assert GenerateSpec(letters=("AB", "C", "AB"), best=5).quota() == {"AB": 3, "C": 2}
+    assert GenerateSpec(letters=("AB",)).quota() == {}
+    with pytest.raises(Invalid, match="each of the 2 groups"):
+        parse_spec({"letters": ["AB", "C"], "best": 1})

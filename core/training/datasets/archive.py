@@ -10,12 +10,12 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from core import alphabet
 from core.alphabet import LETTERS
 from core.errors import JobError
-from core.monogram import field as field_algebra
 
 SIZE: Final = 128
-CLAMP: Final = field_algebra.CLAMP  # int8 value 127 is this far inside, -127 this far outside
+CLAMP: Final = alphabet.CLAMP  # int8 value 127 is this far inside, -127 this far outside
 FORMAT: Final = 2
 _READABLE: Final = (1, FORMAT)  # 1 does not tell display faces
 # The least share of the draws that goes to display faces.
