@@ -175,13 +175,15 @@ class Composer:
         faults = _faults(recipes, fields[rows], glyphs.field[rows])
         own = Glyphs(glyphs.field[rows].cpu(), glyphs.present[rows].cpu(), glyphs.transform[rows].cpu())
         wishes = [
-            Wish(recipes.layout(index), recipes.frame(index), recipes.lots[index - start])
+            Wish(recipes.layout(index), self.spec.ornament, recipes.frame(index), recipes.lots[index - start])
             for index in range(start, stop)
         ]
         composed = compose(own, fine.view(*fields.shape)[rows].cpu(), wishes)
         legible = self._read(recipes, rows, _as_seen(glyphs.field, composed, rows))
         return [
-            ItemError(index, fault) if fault else Drawn(recipes.recipe(index), found, read)
+            ItemError(index, fault or found.fault)
+            if fault or found.fault
+            else Drawn(recipes.recipe(index), found, read)
             for index, fault, found, read in zip(range(start, stop), faults, composed, legible, strict=True)
         ]
 
@@ -284,6 +286,7 @@ def _pack(drawn: Drawn, spec: GenerateSpec) -> Made | Rejected:
         "layout": composed.layout,
         "asked": recipe.layout,
         "frame": recipe.frame,
+        "ornament": recipe.ornament,
         "digest": found.hex(),
         "ink": ink,
         "legibility": drawn.legibility,

@@ -247,8 +247,12 @@ def _generate(draft: _Draft) -> tuple[Submission, ...]:
     layout = layouts.pop() if len(layouts) == 1 else None
     update = {"model": pinned.reference, "layout": layout, "judge": _judge(draft.session, spec.judge)}
     resolved = spec.model_copy(update=update).model_dump(mode="json")
+    count = draft.count()
+    if spec.best is not None and spec.best > count:
+        raise Invalid(f"the best {spec.best} of {count} variants cannot be kept", "/spec/best")
     more = {"needs": {"engine": ENGINE}, "model_version_id": pinned.id, "shard_size": request.shard_size}
-    return (draft.submission(JobKind.GENERATE, resolved, draft.count(), request.seed, **more),)
+    closing = spec.best is not None
+    return (draft.submission(JobKind.GENERATE, resolved, count, request.seed, closing=closing, **more),)
 
 
 def _judge(session: Session, named: str | None) -> str | None:

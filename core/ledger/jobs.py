@@ -36,6 +36,8 @@ class Submission:
     model_version_id: uuid.UUID | None = None
     after_id: uuid.UUID | None = None
     shard_size: int | None = None
+    closing: bool = False
+    """Whether one more shard runs when all items are finished, although not every job of the kind has one."""
     idempotency_key: str | None = None
     body: dict[str, Any] | None = None
     """What the user sent; a repeated key with another body is a mistake."""
@@ -74,7 +76,7 @@ def submit(session: Session, owner_id: uuid.UUID, submission: Submission) -> Job
         "total": submission.total,
         "in_flight_limit": kind.in_flight_limit,
         "shard_size": MAX_TOTAL if kind.whole else submission.shard_size,
-        "closing": "due" if kind.closing else "none",
+        "closing": "due" if kind.closing or submission.closing else "none",
         "virtual_time": owner.served,
         "idempotency_key": submission.idempotency_key,
         "body_digest": digest,
@@ -239,7 +241,7 @@ def _reopen(session: Session, job: Job) -> None:
     earlier = session.get(Job, job.after_id) if job.after_id else None
     if earlier is not None:
         _check_earlier(earlier)
-    if job.state == JobState.DONE and kind_of(job.kind).closing:
+    if job.state == JobState.DONE and job.closing != "none":
         raise Conflict(f"a {job.kind} job that is done has been closed; submit it again")
     quarantined = sa.and_(Shard.job_number == job.number, Shard.state == ShardState.QUARANTINED)
     items = (
@@ -253,7 +255,7 @@ def _reopen(session: Session, job: Job) -> None:
         .values(state=ShardState.RETURNED, attempts=0, not_before=sa.func.clock_timestamp())
     )
     job.failed -= int(items)
-    job.closing = "due" if kind_of(job.kind).closing else "none"
+    job.closing = "due" if job.closing != "none" else "none"
     job.state, job.reason, job.finished_at = JobState.RUNNING, None, None
     # A finish may have won against the order that ended the job.
     complete(session, job)

@@ -94,6 +94,23 @@ class ShardWriter:
         self._size += len(data)
 
 
+def read_one(blobs: Blobs, key: str, offset: int, length: int) -> tuple[bytes, dict[str, Any]]:
+    """Return PNG and JSON of the picture that stands so in a shard, reading little else.
+
+    Raise `NotFound` without the shard, `Invalid` where no picture stands there.
+    """
+    png = blobs.get_range(key, offset, length)
+    after = offset + length + -length % _BLOCK
+    try:
+        header = tarfile.TarInfo.frombuf(blobs.get_range(key, after, _BLOCK), tarfile.ENCODING, "strict")
+        if not header.name.endswith(".json") or not 0 < header.size <= _LONGEST_JSON:
+            raise Invalid(f"{key} holds no picture at {offset}")
+        meta = json.loads(blobs.get_range(key, after + _BLOCK, header.size))
+    except (tarfile.TarError, ValueError) as error:
+        raise Invalid(f"{key} is damaged at {after}: {error}") from error
+    return png, meta
+
+
 def read_manifest(tar: bytes | IO[bytes]) -> dict[str, Any]:
     """Return the manifest of a shard; raise `Invalid` if it is none."""
     with _open(tar) as archive:

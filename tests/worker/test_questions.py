@@ -9,6 +9,7 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -20,13 +21,14 @@ from PIL import Image, ImageDraw
 from core import shipped
 from core.catalogue import datasets, owners
 from core.catalogue.tables import DatasetVersion, Job, Model, ModelVersion, Shard, Variant
+from core.monogram import picture
 from core.networks import mlp
 from core.networks.judge import Architecture, Judge
 from core.requests import JobRequest, submit_request
 from core.settings import Settings
 from core.storage import weights
 from core.storage.blobs import Blobs
-from core.storage.shards import read_manifest
+from core.storage.shards import members, read_manifest
 from core.storage.uploads import keep
 from tests.conftest import create_database, name_database
 from tests.core.training.foundry import make_dataset, make_font
@@ -255,3 +257,75 @@ def test_what_an_mlp_cannot_honour_fails_the_job_by_name(studio: Studio) -> None
 
     assert (job.state, job.done) == ("failed", 0)
     assert "cannot honour attributes" in (job.reason or "")
+
+
+def test_variants_are_exported_and_made_again_with_the_same_pixels(studio: Studio) -> None:
+    made = studio.ask("generate", 6, letters=["AB", "C"], size=64)
+    job = studio.ask("export", job=str(made.id), formats=["svg", "png"], pixels=64, name="{index} {letters}")
+    with studio.fleet.database.transaction() as session:
+        shard = session.scalars(sa.select(Shard).where(Shard.job_number == job.number, Shard.state == "done")).one()
+        digests = list(
+            session.scalars(sa.select(Variant.digest).where(Variant.job_number == made.number).order_by("index"))
+        )
+    data = studio.blobs.get(shard.path or "")
+    with ZipFile(BytesIO(data)) as archive:
+        names = archive.namelist()
+        pictures = [
+            picture.digest(picture.decode(archive.read(f"{i} {'AB' if i % 2 == 0 else 'C'}.png"))) for i in range(6)
+        ]
+        report = archive.read("report.csv").decode().splitlines()
+
+    assert (job.state, job.done, job.result["exported"]) == ("done", 6, 6)
+    assert sha256(data).digest() == shard.digest
+    assert len(names) == 13
+    assert pictures == digests
+    assert len(report) == 7
+
+
+def test_what_is_not_legible_enough_is_counted_and_not_kept(studio: Studio) -> None:
+    job = studio.ask("generate", 70, letters=["AB"], size=64, min_legibility=0.999)
+    with studio.fleet.database.transaction() as session:
+        kept = session.scalar(sa.select(sa.func.count()).where(Variant.job_number == job.number))
+
+    assert (job.state, job.done, job.failed) == ("done", 70, 0)
+    assert kept == 0
+    assert job.result["rejected"] == {"illegible": 70}
+
+
+def test_the_best_that_differ_are_kept_and_nothing_else_stays(studio: Studio) -> None:
+    plain = studio.ask("generate", 130, letters=["AB", "C", "AB"], size=64)
+    job = studio.ask("generate", 130, letters=["AB", "C", "AB"], size=64, best=5)
+    with studio.fleet.database.transaction() as session:
+        every = session.scalars(sa.select(Variant).where(Variant.job_number == plain.number)).all()
+        kept = session.scalars(sa.select(Variant).where(Variant.job_number == job.number).order_by("index")).all()
+        paths = session.execute(
+            sa.select(Shard.path, Shard.closing).where(Shard.job_number == job.number, Shard.path.is_not(None))
+        ).all()
+    tops = {letters: max(each.score or 0 for each in every if each.letters == letters) for letters in ("AB", "C")}
+    same = {each.index: (each.digest, each.score) for each in every}
+
+    assert (job.state, job.done, job.failed, job.closing) == ("done", 130, 0, "done")
+    assert 2 <= len(kept) <= 5
+    assert len(kept) + sum(job.result["rejected"].values()) == 130
+    assert job.result["kept"] == len(kept)
+    assert {each.letters for each in kept} == {"AB", "C"}
+    assert {each.letters: each.score for each in sorted(kept, key=lambda e: e.score or 0)} == tops
+    assert {each.index: (each.digest, each.score) for each in kept} == {each.index: same[each.index] for each in kept}
+    # One object is left, and the catalogue points into it.
+    [(path, closing)] = paths
+    assert closing
+    assert list(studio.blobs.keys(f"jobs/{job.id}")) == [path]
+    found = {each.index: each for each in members(studio.blobs.get(path))}
+    assert {index: (each.span.offset, each.span.length) for index, each in found.items()} == {
+        each.index: (each.offset, each.length) for each in kept
+    }
+    assert all(found[each.index].meta["digest"] == each.digest.hex() for each in kept)
+    png = studio.blobs.get_range(path, kept[0].offset, kept[0].length)
+    assert picture.digest(picture.decode(png)) == kept[0].digest
+
+
+def test_the_best_of_nothing_is_nothing(studio: Studio) -> None:
+    job = studio.ask("generate", 70, letters=["AB"], size=64, min_legibility=0.999, best=3)
+
+    assert (job.state, job.done) == ("done", 70)
+    assert job.result == {"kept": 0, "rejected": {"illegible": 70}}

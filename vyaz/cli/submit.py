@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.main import get_command
 
-from core.registry import Frame, Layout
+from core.registry import Frame, Layout, Ornament
 from vyaz.cli.output import emit, emit_json, say, shorten
 from vyaz.cli.progress import conclude, count_items, follow
 from vyaz.cli.session import AsJson, Data, Wait, connect
@@ -44,7 +44,10 @@ def _read_attribute(text: str) -> tuple[str, float]:
 
 def generate(
     letters: Annotated[list[str], typer.Argument(help="Groups of letters that make one monogram each: AB ЇЖ")],
-    count: Annotated[int, typer.Option("--count", "-n", help="Variants in all.")],
+    count: Annotated[int, typer.Option("--count", "-n", "--of", help="Variants in all.")],
+    best: Annotated[
+        int | None, typer.Option(help="Of all, keep so many: the best that differ, an equal share of each group.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="letters, letters:3 or letters@alias.")] = None,
     layout: Annotated[
         str | None, typer.Option(help=f"One of: {', '.join(Layout)}; else what suits the letters.")
@@ -53,6 +56,7 @@ def generate(
         str | None, typer.Option(help="How three initials are given: shown, western or ukrainian.  [default: shown]")
     ] = None,
     frame: Annotated[str | None, typer.Option(help=f"One of: {', '.join(Frame)}.")] = None,
+    ornament: Annotated[str | None, typer.Option(help=f"Of the letters, one of: {', '.join(Ornament)}.")] = None,
     min_legibility: Annotated[
         float | None, typer.Option(help="Keep only what the judge reads at least as surely, 0 to 1.")
     ] = None,
@@ -91,8 +95,10 @@ def generate(
         layout=layout,
         order=order,
         frame=frame,
+        ornament=ornament,
         min_legibility=min_legibility,
         strict=strict or None,
+        best=best,
         size=size,
         seed=seed,
         psi=psi,

@@ -13,6 +13,7 @@ from core.pipeline import Composer, generate
 from core.recipe import GenerateSpec, parse_spec
 from core.storage.shards import shard_key
 from worker.heartbeat import Hold
+from worker.kinds import best
 from worker.materials import load_named, load_weights
 from worker.runner import Workplace
 
@@ -25,6 +26,8 @@ class Generate:
         self._warm: tuple[uuid.UUID, Composer] | None = None
 
     def __call__(self, lease: Lease, hold: Hold) -> tuple[Outcome, Keep]:
+        if lease.closing:
+            return best.close(self._place, lease, _spec(lease), hold)
         composer = self._composer(lease)
         key = shard_key(str(lease.job_id), lease.start, lease.stop, lease.epoch)
         made = generate(composer, lease.start, lease.stop, self._place.blobs, key, hold.reached)

@@ -15,7 +15,7 @@ from core.catalogue.rows import VariantRow
 from core.errors import EnvironmentFault, Invalid
 from core.storage import shards
 from core.storage.blobs import Blobs
-from core.storage.shards import ShardWriter, Span, encode_json, members, read_manifest, shard_key
+from core.storage.shards import ShardWriter, Span, encode_json, members, read_manifest, read_one, shard_key
 
 MANIFEST = {"engine": 1, "seed": 125, "spec": {"letters": ["AB", "ЇЖ"]}}
 
@@ -50,6 +50,17 @@ def test_size_and_digest_are_those_of_the_stored_tar(blobs: Blobs) -> None:
 
     assert len(stored) == size
     assert hashlib.sha256(stored).hexdigest() == sha256
+
+
+def test_one_picture_is_read_with_what_is_said_of_it(blobs: Blobs) -> None:
+    spans, _, _ = write(blobs, "a.tar")
+
+    for index in (0, 2):
+        png, said = read_one(blobs, "a.tar", spans[index].offset, spans[index].length)
+        assert png == bytes([index]) * (700 * index + 1)
+        assert said == meta(index)
+    with pytest.raises(Invalid, match=r"a\.tar"):
+        read_one(blobs, "a.tar", spans[1].offset + 512, spans[1].length)
 
 
 def test_a_picture_is_one_range_read(blobs: Blobs) -> None:
