@@ -22,14 +22,26 @@ class Layout(StrEnum):
 
 
 class Frame(StrEnum):
-    """What may stand around a monogram; drawn in `core/monogram/ornaments.py`."""
+    """What may stand around a monogram; drawn in `core/monogram/frames.py`."""
 
     CIRCLE = "circle"
     DOUBLE = "double"
+    OVAL = "oval"
     SQUARE = "square"
     DIAMOND = "diamond"
     HEXAGON = "hexagon"
     OCTAGON = "octagon"
+    SHIELD = "shield"
+    LAUREL = "laurel"
+
+
+class Ornament(StrEnum):
+    """What may be done to the letters of a monogram; drawn in `core/monogram/ornaments.py`."""
+
+    OUTLINE = "outline"
+    INLINE = "inline"
+    STENCIL = "stencil"
+    SHADE = "shade"
 
 
 class Format(StrEnum):

@@ -12,16 +12,18 @@ from torch import Tensor
 
 from core.monogram import field
 from core.monogram.composition import Drawing, Floats, Placement
+from core.monogram.frames import add_frame
 from core.monogram.layouts import circle, interlaced, mirrored, single, stacked, straight, traditional, vyaz
 from core.monogram.optics import Glyphs, spare, stems, thickness
-from core.monogram.ornaments import add_frame
+from core.monogram.ornaments import add_ornament
 from core.monogram.outline import Outline, move
 from core.monogram.render import outline_all
+from core.monogram.shapes import CutError
 from core.monogram.sight import see
-from core.registry import Frame, Layout
+from core.registry import Frame, Layout, Ornament
 
 
-def set_down(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Floats) -> Drawing | None:
+def set_down(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Floats) -> Drawing:
     """Put letters where their matrices [1, L, 2, 3] say."""
     letters = tuple(move(letter, own) for letter, own in zip(letters, matrix[0], strict=True))
     return Drawing(letters, thickness(stem, matrix[0]))
@@ -54,6 +56,7 @@ class Wish:
     """What one variant is to be."""
 
     layout: Layout
+    ornament: Ornament | None
     frame: Frame | None
     lots: Floats  # numbers from 0 to 1 for what the layout leaves open
 
@@ -65,6 +68,7 @@ class Composed:
     drawing: Drawing
     layout: Layout  # the one wished for, or the fallback
     seen: NDArray[np.float32] | None  # [L, 64, 64] letters that are not seen as they were drawn, as fields
+    fault: str = ""  # why nothing is drawn
 
 
 def compose(glyphs: Glyphs, letters: Tensor, wishes: Sequence[Wish]) -> list[Composed]:
@@ -83,20 +87,28 @@ def compose(glyphs: Glyphs, letters: Tensor, wishes: Sequence[Wish]) -> list[Com
     stem = stems(glyphs).cpu().numpy() + 2 * growth[..., 0]
     drawn = []
     for row, wish in enumerate(wishes):
-        count = int(glyphs.present[row].sum())
-        own = [next(outlines) for _ in range(count)]
-        matrix = placed[row][0][:, :count]
-        layout, drawing = wish.layout, RULES[wish.layout].finish(own, matrix, stem[row, :count], wish.lots)
-        if drawing is None:
-            layout = FALLBACK
-            matrix = RULES[FALLBACK].place(_take(glyphs, [row])).row(0)[0][:, :count]
-            drawing = set_down(own, matrix, stem[row, :count], wish.lots)
-        assert drawing is not None
-        count = len(drawing.whole)
-        seen = see(drawing.letters, drawing.whole, [*own, *own][:count]) if count else None
-        framed = add_frame(drawing, wish.frame) if wish.frame is not None else drawing
-        drawn.append(Composed(framed, layout, seen))
+        own = [next(outlines) for _ in range(int(glyphs.present[row].sum()))]
+        try:
+            drawn.append(_finish(_take(glyphs, [row]), own, placed[row][0], stem[row, : len(own)], wish))
+        except CutError as error:
+            drawn.append(Composed(Drawing((), ()), wish.layout, None, fault=str(error)))
     return drawn
+
+
+def _finish(glyphs: Glyphs, letters: list[Outline], matrix: Floats, stem: Floats, wish: Wish) -> Composed:
+    """Draw one variant from its letters' outlines and where its layout puts them, matrices [K, L, 2, 3]."""
+    count = len(letters)
+    layout, drawing = wish.layout, RULES[wish.layout].finish(letters, matrix[:, :count], stem, wish.lots)
+    if drawing is None:
+        layout = FALLBACK
+        drawing = set_down(letters, RULES[FALLBACK].place(glyphs).row(0)[0][:, :count], stem, wish.lots)
+    shown = len(drawing.whole)
+    seen = see(drawing.letters, drawing.whole, [*letters, *letters][:shown]) if shown else None
+    if wish.ornament is not None:
+        drawing = add_ornament(drawing, wish.ornament)
+    if wish.frame is not None:
+        drawing = add_frame(drawing, wish.frame)
+    return Composed(drawing, layout, seen)
 
 
 def _take(glyphs: Glyphs, rows: list[int]) -> Glyphs:

@@ -30,7 +30,8 @@ class Drawing:
 
     letters: tuple[Outline, ...]
     stems: tuple[float, ...]  # thickness of each letter's upright strokes, of the canvas; nan where it has none
-    ornaments: tuple[Outline, ...] = ()
+    shadows: tuple[Outline, ...] = ()
+    frames: tuple[Outline, ...] = ()
     whole: tuple[Outline, ...] = ()  # the letters uncut, where they are not seen as they were drawn
     figures: Mapping[str, float] = field(default_factory=dict)  # what the layout says of it, as `crossings`
 
@@ -43,4 +44,4 @@ class Drawing:
     @property
     def pieces(self) -> tuple[Outline, ...]:
         """All that is drawn."""
-        return self.letters + self.ornaments
+        return self.letters + self.shadows + self.frames

@@ -1,6 +1,10 @@
-"""Frames around a drawing: lines of an even thickness, on the smallest shape that holds the ink with some air."""
+"""What may be done to the letters of a drawing once they stand: contours, a line within, bridges, a hatched shadow.
+
+Pieces never overlap afterwards, as before; woven letters stay woven.
+"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -8,111 +12,121 @@ from numpy.typing import NDArray
 
 from core.monogram.composition import Drawing
 from core.monogram.curves import straighten
-from core.monogram.outline import Outline, flatten, move
-from core.monogram.shapes import difference
-from core.registry import Frame
+from core.monogram.outline import Outline, bounds, flatten
+from core.monogram.shapes import area, difference, grow, intersection, union
+from core.registry import Ornament
 
 Floats = NDArray[np.float64]
 
 STEM: Final = 0.05  # of the canvas, where letters have none
-LINE: Final = 0.55  # of the letters' stems
-LEAST_LINE: Final = 0.007  # of the canvas
-AIR: Final = 1.6  # stems between the ink and the line
-RULES: Final = (2.0, 1.0, 1.0)  # a double rule: the outer line, the gap and the inner line, of a thin line
-MARGIN: Final = 0.035  # of the canvas, around the frame
-_KAPPA: Final = 0.5522847498307936  # handles of a quarter circle
+CONTOUR: Final = 0.2  # of a stem: the lines of an outline
+LEAST_LINE: Final = 0.006  # of the canvas
+INLINE: Final = 0.22  # of a stem: the white within
+BRIDGE: Final = 0.4  # of a stem: what holds the inside of a letter in a stencil
+THROUGH: Final = 2.0  # stems: how far bridges go on beyond what they hold, through the strokes around it
+DEPTH: Final = 0.75  # of a stem: how far a shadow falls, across and down
+AIR: Final = 0.22  # of a stem, between a letter and its shadow
+HATCH: Final = 0.3  # of a stem, from line to line
+INKED: Final = 0.42  # of that, what is line
+_CRUMB: Final = 1.5e-5  # of the canvas's area: less is no piece that anybody could make
 
 
-def add_frame(drawing: Drawing, frame: Frame) -> Drawing:
-    """Put a frame around a drawing, and bring both onto the canvas."""
+def add_ornament(drawing: Drawing, ornament: Ornament) -> Drawing:
+    """Return the drawing with an ornament."""
     stem = drawing.stem if np.isfinite(drawing.stem) else STEM
-    shape = _SHAPES[frame]
-    points = np.concatenate([ring for piece in drawing.pieces for ring in flatten(piece, 1 / 1024)])
-    centre, radius = _hold(frame, points)
-    line = max(LINE * stem, LEAST_LINE)
-    inner = radius + AIR * stem
-    widths = [width * line / 1.5 for width in RULES] if frame in _DOUBLE else [line]
-    # Offsets of a shape's sides: its radius is the distance of a side from the centre.
-    edges = np.cumsum([inner, *widths[::-1]])
-    factor = (0.5 - MARGIN) / (edges[-1] * _REACH[frame])
-    lines = [
-        difference(shape(centre, outer), shape(centre, within))
-        for within, outer in zip(edges[0::2], edges[1::2], strict=True)
-    ]
-    matrix = _zoom(centre, factor)
-    return Drawing(
-        tuple(move(piece, matrix) for piece in drawing.letters),
-        tuple(stem * factor for stem in drawing.stems),
-        tuple(move(piece, matrix) for piece in (*drawing.ornaments, *lines[::-1])),
-        tuple(move(piece, matrix) for piece in drawing.whole),
-        drawing.figures,
+    return _OPERATORS[ornament](drawing, stem)
+
+
+def _outline(drawing: Drawing, stem: float) -> Drawing:
+    """Draw contours instead of ink; woven ones go under each other without a gap, as an engraver cuts them."""
+    line = max(CONTOUR * stem, LEAST_LINE)
+    gap = float(drawing.figures.get("gap", 0.0))
+    uncut = drawing.whole or drawing.letters
+    letters = []
+    for letter, whole in zip(drawing.letters, uncut, strict=True):
+        contour = difference(whole, grow(whole, -line))
+        letters.append(_without_crumbs(intersection(contour, grow(letter, 0.98 * gap)) if gap else contour))
+    return replace(drawing, letters=tuple(letters))
+
+
+def _inline(drawing: Drawing, stem: float) -> Drawing:
+    """Leave a white line in the middle of stems, and of whatever else is as thick."""
+    inwards = (1 - INLINE) * stem / 2
+    uncut = drawing.whole or drawing.letters
+    letters = (
+        _without_crumbs(difference(letter, _without_crumbs(grow(whole, -inwards))))
+        for letter, whole in zip(drawing.letters, uncut, strict=True)
     )
+    return replace(drawing, letters=tuple(letters))
 
 
-def _zoom(centre: Floats, factor: float) -> Floats:
-    """Return the matrix [2, 3] from a canvas to one on which `centre` lies in the middle, `factor` times as large."""
-    return np.concatenate([np.eye(2) / factor, (centre - 0.5 / factor)[:, None]], axis=1)
+def _stencil(drawing: Drawing, stem: float) -> Drawing:
+    """Cut bridges to all that is enclosed, so that nothing falls out of a plate from which the ink is cut."""
+    bridge = BRIDGE * stem
+
+    def open_up(piece: Outline) -> Outline:
+        holes = [bounds([Outline((contour,))]) for contour in piece.contours if area(contour) < 0]
+        bars = []
+        taken: list[float] = []
+        for low, high in holes:
+            middle = float(low[0] + high[0]) / 2
+            # Holes over one another, as in a B, are opened by one line.
+            x = next((other for other in taken if abs(middle - other) < 2 * bridge), middle)
+            taken.append(x)
+            top, bottom = float(low[1]) - THROUGH * stem, float(high[1]) + THROUGH * stem
+            bars.append(_box(x - bridge / 2, top, x + bridge / 2, bottom))
+        return _without_crumbs(difference(piece, union(bars))) if bars else piece
+
+    return replace(drawing, letters=tuple(open_up(each) for each in drawing.letters))
 
 
-def _hold(frame: Frame, points: Floats) -> tuple[Floats, float]:
-    """Return the centre and the radius of the smallest shape around points, found from the middle of their box."""
-    centre = (points.min(axis=0) + points.max(axis=0)) / 2
-    if frame in (Frame.CIRCLE, Frame.DOUBLE):
-        for share in 0.5 ** np.arange(1, 40):  # towards the farthest point, by less and less (Badoiu and Clarkson)
-            far = points[np.linalg.norm(points - centre, axis=1).argmax()]
-            centre = centre + (far - centre) * share / 8
-        return centre, float(np.linalg.norm(points - centre, axis=1).max())
-    normals = _NORMALS[frame]
-    return centre, float(((points - centre) @ normals.T).max())
+def _shade(drawing: Drawing, stem: float) -> Drawing:
+    """Let letters throw a shadow to the right and down, of horizontal lines."""
+    depth = DEPTH * stem
+    cast = union([_sweep(letter, depth) for letter in drawing.letters])
+    seen = difference(cast, union([grow(letter, AIR * stem) for letter in drawing.letters]))
+    pitch = HATCH * stem
+    low, high = bounds([cast])
+    lines = np.arange(float(low[1]), float(high[1]), pitch)
+    hatch = union([_box(float(low[0]) - 0.01, y, float(high[0]) + 0.01, y + INKED * pitch) for y in lines.tolist()])
+    return replace(drawing, shadows=(_without_crumbs(intersection(seen, hatch)),))
 
 
-def _circle(centre: Floats, radius: float) -> Outline:
-    handle = radius * _KAPPA
-    ring = []
-    for turn in range(4):
-        axis = np.array([[np.cos(turn * np.pi / 2), np.sin(turn * np.pi / 2)]])
-        next_axis = np.stack([-axis[:, 1], axis[:, 0]], axis=1)
-        start, end = centre + radius * axis, centre + radius * next_axis
-        ring.append(np.concatenate([start, start + handle * next_axis, end + handle * axis, end]))
-    return Outline((np.stack(ring),))
+def _sweep(letter: Outline, depth: float) -> Outline:
+    """Return what a letter passes over on its way to the right and down."""
+    way = np.array([depth, depth])
+    sides = [side for ring in flatten(letter, 1 / 2048) for side in _sides(ring, way)]
+    return union([letter, Outline(tuple(contour + way for contour in letter.contours)), *sides])
 
 
-def _polygon(normals: Floats) -> Callable[[Floats, float], Outline]:
-    """Return the convex polygon whose sides face along unit normals [S, 2], in order of their angle."""
-    following = np.roll(normals, -1, axis=0)
-    corners = np.stack([np.linalg.solve(np.stack(pair), np.ones(2)) for pair in zip(normals, following, strict=True)])
+def _sides(ring: Floats, way: Floats) -> list[Outline]:
+    """Return what the edges of a ring pass over: one piece for each stretch that lies on one side of the way."""
+    along = np.roll(ring, -1, axis=0) - ring
+    left = along[:, 0] < along[:, 1]
+    turns = np.flatnonzero(left != np.roll(left, 1))
+    sides = []
+    for start, stop in zip(turns, np.roll(turns, -1), strict=True):
+        edges = np.arange(start, stop if stop > start else stop + len(ring))
+        chain = ring[np.append(edges, edges[-1] + 1) % len(ring)]
+        corners = np.concatenate([chain, chain[::-1] + way])
+        if left[start]:
+            corners = corners[::-1]
+        sides.append(Outline((straighten(corners, np.roll(corners, -1, axis=0)),)))
+    return sides
 
-    def draw(centre: Floats, radius: float) -> Outline:
-        points = centre + radius * corners
-        return Outline((straighten(points, np.roll(points, -1, axis=0)),))
 
-    return draw
-
-
-def _facing(*degrees: float) -> Floats:
-    angle = np.deg2rad(np.array(degrees))
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+def _box(left: float, top: float, right: float, bottom: float) -> Outline:
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    return Outline((straighten(corners, np.roll(corners, -1, axis=0)),))
 
 
-_SQUARE: Final = _facing(0, 90, 180, 270)
-_NORMALS: Final[Mapping[Frame, Floats]] = {
-    Frame.SQUARE: _SQUARE,
-    Frame.DIAMOND: _facing(45, 135, 225, 315),
-    Frame.HEXAGON: _facing(30, 90, 150, 210, 270, 330),
-    Frame.OCTAGON: _facing(0, 45, 90, 135, 180, 225, 270, 315),
-}
-_DOUBLE: Final = (Frame.DOUBLE,)
-_SHAPES: Final[Mapping[Frame, Callable[[Floats, float], Outline]]] = {
-    Frame.CIRCLE: _circle,
-    Frame.DOUBLE: _circle,
-    **{frame: _polygon(normals) for frame, normals in _NORMALS.items()},
-}
-# From the centre to the farthest point along an axis, for a side at distance 1.
-_REACH: Final[Mapping[Frame, float]] = {
-    Frame.CIRCLE: 1.0,
-    Frame.DOUBLE: 1.0,
-    Frame.SQUARE: 1.0,
-    Frame.DIAMOND: 2**0.5,
-    Frame.HEXAGON: 2 / 3**0.5,
-    Frame.OCTAGON: 1.0,
+def _without_crumbs(shape: Outline) -> Outline:
+    return Outline(tuple(contour for contour in shape.contours if abs(area(contour)) > _CRUMB))
+
+
+_OPERATORS: Final[Mapping[Ornament, Callable[[Drawing, float], Drawing]]] = {
+    Ornament.OUTLINE: _outline,
+    Ornament.INLINE: _inline,
+    Ornament.STENCIL: _stencil,
+    Ornament.SHADE: _shade,
 }

@@ -22,7 +22,7 @@ KEPT: Final = 4  # placements a variant: the best, and what is tried if it turns
 FEWEST: Final = 2  # crossings
 CELLS: Final = 64  # across a mask
 _FRAME: Final = 3  # cells of ground around what is placed
-_FIRST: Final = 256  # placements tried first, by the number of letters beyond two twice as many
+_FIRST: Final = 384  # placements tried first, by the number of letters beyond two twice as many
 _PARENTS: Final = 8
 _CHILDREN: Final = 8  # of each parent, itself among them
 _ROUNDS: Final = 2  # of children
@@ -32,7 +32,7 @@ _SLANTED: Final = 57  # percent: the sine of 35 degrees
 # What each letter but the first may do, against the one before it: least and most.
 _ACROSS: Final = (0.06, 0.92)  # between the middles, of the mean of their widths
 _DOWN: Final = (-0.24, 0.24)  # of the glyph canvas, nearly half a cap height
-_SIZE: Final = (0.82, 1.22)
+_SIZE: Final = (0.75, 1.33)
 _WIDTH: Final = (0.88, 1.12)
 _STEP: Final = (0.10, 0.05, 0.04, 0.05)  # how far children go from their parents, at the most
 
@@ -124,7 +124,7 @@ def _rank(judged: _Judged) -> Tensor:
     """Return what each placement is worth [N, C]: above 0 if it can be woven, higher where it looks better."""
     found = judged.verdicts
     worth = 1000 + found.square // 2 + 12 * np.minimum(found.overlaps, 4) - 8 * np.maximum(found.overlaps - 5, 0)
-    worth = worth - 5 * found.tight - 100 * found.hidden // np.maximum(found.ink, 1) - judged.long.flatten() // 2
+    worth = worth - 5 * found.busy - 100 * found.hidden // np.maximum(found.ink, 1) - judged.long.flatten() // 2
     fails = 4 * found.spoilt + np.minimum(found.near, 24) // 2 + (np.maximum(_SLANTED - found.square, 0) + 7) // 8
     fails = fails + 8 * np.maximum(FEWEST - found.overlaps, 0) + 8 * np.maximum(found.overlaps - crossings.MOST, 0)
     rank = np.where(fails > 0, -1000 * fails, 0) + np.clip(worth, 1, 1999)

@@ -4,7 +4,7 @@ Fields say what overlaps what; outlines are cut. A cut of fields would have to b
 corners that tracing has just restored. Skia keeps 32-bit floats: outlines travel there a thousand times as large.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import numpy as np
@@ -16,43 +16,54 @@ from core.monogram.outline import Outline
 
 Floats = NDArray[np.float64]
 
-_SCALE: Final = 1000.0
+
+class CutError(ValueError):
+    """Skia gave up on outlines, at every scale that was tried."""
+
+
+_SCALES: Final = (1000.0, 1013.7, 971.3, 887.1)
+_TIDY: Final = {"fix_winding": True, "keep_starting_points": False}
 _MITRE: Final = 4.0  # a corner that would grow into a longer spike is cut off
 _SPECK: Final = 1e-6  # of the canvas: less area is a crumb of the arithmetic, not a piece
 
 
 def union(shapes: Iterable[Outline]) -> Outline:
     """Ink of any."""
-    pen = pathops.Path()
-    for shape in shapes:
-        _draw(shape, pen)
-    pen.fillType = pathops.FillType.WINDING
-    pen.simplify(fix_winding=True, keep_starting_points=False)
-    return _read(pen)
+    shapes = list(shapes)
+
+    def unite(scale: float) -> Outline:
+        path = pathops.Path()
+        for shape in shapes:
+            _draw(shape, path, scale)
+        return _read(_simplify(path), scale)
+
+    return _insist(unite)
 
 
 def difference(a: Outline, b: Outline) -> Outline:
     """Ink of `a` that is not ink of `b`."""
-    return _read(_combine(_path(a), _path(b), pathops.PathOp.DIFFERENCE))
+    return _combine(a, b, pathops.PathOp.DIFFERENCE)
 
 
 def intersection(a: Outline, b: Outline) -> Outline:
     """Ink of both."""
-    return _read(_combine(_path(a), _path(b), pathops.PathOp.INTERSECTION))
+    return _combine(a, b, pathops.PathOp.INTERSECTION)
 
 
 def grow(shape: Outline, amount: float) -> Outline:
     """Move every edge outwards by `amount` of the canvas, inwards where negative; corners stay corners."""
-    ring = _path(shape)
-    ring.stroke(2 * abs(amount) * _SCALE, pathops.LineCap.BUTT_CAP, pathops.LineJoin.MITER_JOIN, _MITRE)
-    ring.convertConicsToQuads(0.05)
-    ring.fillType = pathops.FillType.WINDING
-    if amount < 0:
-        ring.simplify(fix_winding=True, keep_starting_points=False)
-        return _read(_combine(_path(shape), ring, pathops.PathOp.DIFFERENCE))
-    _draw(shape, ring)
-    ring.simplify(fix_winding=True, keep_starting_points=False)
-    return _read(ring)
+
+    def widen(scale: float) -> Outline:
+        ring = _path(shape, scale)
+        ring.stroke(2 * abs(amount) * scale, pathops.LineCap.BUTT_CAP, pathops.LineJoin.MITER_JOIN, _MITRE)
+        ring.convertConicsToQuads(0.05)
+        if amount < 0:
+            cut = pathops.PathOp.DIFFERENCE
+            return _read(pathops.op(_path(shape, scale), _simplify(ring), cut, **_TIDY), scale)
+        _draw(shape, ring, scale)
+        return _read(_simplify(ring), scale)
+
+    return _insist(widen)
 
 
 def area(contour: Floats) -> float:
@@ -67,19 +78,38 @@ def _cross(p: Floats, q: Floats) -> Floats:
     return p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]
 
 
-def _combine(a: pathops.Path, b: pathops.Path, operation: pathops.PathOp) -> pathops.Path:
-    return pathops.op(a, b, operation, fix_winding=True, keep_starting_points=False)
+def _insist(operation: Callable[[float], Outline]) -> Outline:
+    """Carry out an operation at the first scale at which Skia gets through: it gives up where edges nearly coincide.
+
+    Raise `CutError` where it never does.
+    """
+    for scale in _SCALES:
+        try:
+            return operation(scale)
+        except pathops.PathOpsError:
+            continue
+    raise CutError("its outlines cannot be cut from one another")
 
 
-def _path(shape: Outline) -> pathops.Path:
-    path = pathops.Path()
-    _draw(shape, path)
+def _combine(a: Outline, b: Outline, operation: pathops.PathOp) -> Outline:
+    return _insist(lambda scale: _read(pathops.op(_path(a, scale), _path(b, scale), operation, **_TIDY), scale))
+
+
+def _simplify(path: pathops.Path) -> pathops.Path:
+    path.fillType = pathops.FillType.WINDING
+    path.simplify(**_TIDY)
     return path
 
 
-def _draw(shape: Outline, path: pathops.Path) -> None:
+def _path(shape: Outline, scale: float) -> pathops.Path:
+    path = pathops.Path()
+    _draw(shape, path, scale)
+    return path
+
+
+def _draw(shape: Outline, path: pathops.Path, scale: float) -> None:
     for contour in shape.contours:
-        points = (contour * _SCALE).tolist()
+        points = (contour * scale).tolist()
         path.moveTo(*points[0][0])
         for (_, first, second, end), curved in zip(points, _curved(contour), strict=True):
             if curved:
@@ -96,12 +126,12 @@ def _curved(contour: Floats) -> list[bool]:
     return found
 
 
-def _read(path: pathops.Path) -> Outline:
+def _read(path: pathops.Path, scale: float) -> Outline:
     contours: list[Floats] = []
     curves: list[Floats] = []
     first = here = np.zeros(2)
     for verb, given in path:
-        points = np.array(given, dtype=np.float64).reshape(-1, 2) / _SCALE
+        points = np.array(given, dtype=np.float64).reshape(-1, 2) / scale
         if verb == pathops.PathVerb.MOVE:
             first = here = points[0]
         elif verb == pathops.PathVerb.CLOSE:

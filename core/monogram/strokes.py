@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.monogram.field import CLAMP
+from core.alphabet import CLAMP
 
 Floats = NDArray[np.float64]
 

@@ -49,7 +49,7 @@ def weave(letters: Sequence[Outline], gap: float, top: int, lot: float) -> Woven
     equally often, those are preferred in which the letter `top` is over; `lot` in [0, 1) chooses among what is left.
     """
     cover = np.stack([rasterise(letter, CELLS) for letter in letters])
-    if not crossings.judge((cover.astype(np.float32) / np.float32(255) - np.float32(0.5))[None], CELLS // 64).clean[0]:
+    if not crossings.judge((cover.astype(np.float32) / np.float32(255) - np.float32(0.5))[None]).clean[0]:
         return None
     masks = cover > 127
     found = _find(masks)

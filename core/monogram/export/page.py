@@ -18,8 +18,8 @@ class Page:
 
 def name_pieces(drawing: Drawing) -> list[tuple[str, Outline]]:
     """Name each piece of a drawing for people: `letter-1`, `frame-1`."""
-    named = [(f"letter-{number}", piece) for number, piece in enumerate(drawing.letters, 1)]
-    return named + [(f"frame-{number}", piece) for number, piece in enumerate(drawing.ornaments, 1)]
+    named = {"letter": drawing.letters, "shadow": drawing.shadows, "frame": drawing.frames}
+    return [(f"{name}-{number}", piece) for name, pieces in named.items() for number, piece in enumerate(pieces, 1)]
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

@@ -15,7 +15,7 @@ from core.monogram.search import KEPT, search
 from core.monogram.shapes import grow
 from core.monogram.weave import weave
 
-STEM: Final = 0.115  # of the cap height, at the most: heavier strokes leave nothing between them to weave through
+STEM: Final = 0.1  # of the cap height, at the most: heavier strokes leave nothing between them to weave through
 GAP: Final = 0.35  # of the thinnest stem, beside a stroke that goes over
 VISIBLE: Final = 0.8  # of every letter's ink
 _SLIGHT: Final = 3e-4  # of the canvas: strokes this little too heavy stay as they are

@@ -1,0 +1,190 @@
+"""Every layout on letters whose shapes are known: on the canvas, apart from each other, of one weight."""
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from core.alphabet import BASELINE, CAP_HEIGHT
+from core.monogram.compose import FALLBACK, RULES, Composed, Wish, compose
+from core.monogram.composition import Drawing
+from core.monogram.field import union
+from core.monogram.optics import Glyphs, transform
+from core.monogram.outline import bounds
+from core.monogram.shapes import CutError, area, intersection
+from core.registry import ARITY, Frame, Layout, Ornament
+from tests.core.monogram.test_shapes import ink
+
+Shape = Callable[..., Tensor]
+TOP = BASELINE - CAP_HEIGHT
+SIZE = 128
+LOTS = np.array([0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.fixture
+def alphabet(box: Shape) -> dict[str, Tensor]:
+    """Letters of bars: stems of 0.06 but for those of N, which are of 0.075."""
+
+    def bars(*each: tuple[float, float, float, float]) -> Tensor:
+        drawn = [box(*bar, size=SIZE) for bar in each]
+        for other in drawn[1:]:
+            drawn[0] = union(drawn[0], other)
+        return drawn[0].clamp(-1 / 16, 1 / 16)
+
+    middle = (TOP + BASELINE) / 2
+    return {
+        "H": bars((0.3, TOP, 0.36, BASELINE), (0.64, TOP, 0.7, BASELINE), (0.33, middle - 0.025, 0.67, middle + 0.025)),
+        "T": bars((0.47, TOP, 0.53, BASELINE), (0.3, TOP, 0.7, TOP + 0.05)),
+        "I": bars((0.47, TOP, 0.53, BASELINE)),
+        "N": bars((0.3, TOP, 0.375, BASELINE), (0.625, TOP, 0.7, BASELINE), (0.33, TOP, 0.67, TOP + 0.05)),
+    }
+
+
+def draw(
+    alphabet: dict[str, Tensor],
+    layout: Layout,
+    *words: str,
+    frame: Frame | None = None,
+    ornament: Ornament | None = None,
+) -> list[Composed]:
+    places = max(map(len, words))
+    letters = torch.full((len(words), places, SIZE, SIZE), -1.0)
+    present = torch.zeros(len(words), places, dtype=torch.bool)
+    for row, word in enumerate(words):
+        for place, letter in enumerate(word):
+            letters[row, place], present[row, place] = alphabet[letter], True
+    zero = torch.zeros(len(words), places, dtype=torch.float64)
+    glyphs = Glyphs(letters, present, transform(zero, zero, zero))
+    return compose(glyphs, letters, [Wish(layout, ornament, frame, LOTS)] * len(words))
+
+
+def words(layout: Layout) -> list[str]:
+    least, most = ARITY[layout]
+    return ["HTNI"[:count] for count in range(least, min(most, 4) + 1)]
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize("frame", [None, Frame.DOUBLE])
+def test_pieces_lie_on_the_canvas_and_apart(alphabet: dict[str, Tensor], layout: Layout, frame: Frame | None) -> None:
+    for composed in draw(alphabet, layout, *words(layout), frame=frame):
+        low, high = bounds(composed.drawing.pieces)
+
+        assert low.min() > 0.02
+        assert high.max() < 0.98
+        assert max(high - low) > 0.7
+        for one, other in combinations(composed.drawing.pieces, 2):
+            assert sum(area(contour) for contour in intersection(one, other).contours) < 1e-4
+
+
+@pytest.mark.parametrize("layout", [Layout.STRAIGHT, Layout.STACKED, Layout.INTERLACED, Layout.TRADITIONAL])
+def test_stems_of_a_variant_are_equal(alphabet: dict[str, Tensor], layout: Layout) -> None:
+    (composed,) = draw(alphabet, layout, "HNT" if layout is not Layout.INTERLACED else "HT")
+    stems = np.array(composed.drawing.stems)
+    allowed = 1.25 if layout in (Layout.STACKED, Layout.TRADITIONAL) else 1.08
+
+    assert stems.max() / stems.min() <= allowed + 0.02
+
+
+def test_a_variant_does_not_depend_on_those_beside_it(alphabet: dict[str, Tensor]) -> None:
+    for layout in (Layout.STRAIGHT, Layout.INTERLACED, Layout.VYAZ):
+        together, alone = draw(alphabet, layout, "HT", "TN"), draw(alphabet, layout, "TN")
+
+        for one, other in zip(together[1].drawing.pieces, alone[0].drawing.pieces, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(one.contours, other.contours, strict=True))
+
+
+def test_the_middle_of_three_is_the_largest(alphabet: dict[str, Tensor]) -> None:
+    (composed,) = draw(alphabet, Layout.TRADITIONAL, "HTH")
+    heights = [float(np.subtract(*bounds([letter])[::-1])[1]) for letter in composed.drawing.letters]
+
+    assert heights[0] == pytest.approx(heights[2], rel=0.02)
+    assert heights[0] < 0.75 * heights[1]
+
+
+def test_stacked_letters_stand_over_one_another(alphabet: dict[str, Tensor]) -> None:
+    two, three = draw(alphabet, Layout.STACKED, "HT", "HTN")
+    boxes = [bounds([letter]) for letter in three.drawing.letters]
+
+    assert bounds([two.drawing.letters[0]])[1][1] < bounds([two.drawing.letters[1]])[0][1]
+    assert boxes[0][1][1] < boxes[1][0][1]
+    assert max(boxes[0][1][0], boxes[1][1][0]) < boxes[2][0][0]
+
+
+def test_letters_that_cross_are_woven_and_others_set_in_a_row(alphabet: dict[str, Tensor]) -> None:
+    woven, plain = draw(alphabet, Layout.INTERLACED, "HT", "II")
+
+    assert woven.layout is Layout.INTERLACED
+    assert woven.drawing.figures["crossings"] >= 2
+    assert woven.drawing.figures["visible"] >= 0.8
+    assert woven.seen is not None
+    assert plain.layout is FALLBACK
+    assert plain.drawing.figures == {}
+
+
+def test_a_letter_and_its_mirror_image_are_symmetric(alphabet: dict[str, Tensor]) -> None:
+    (composed,) = draw(alphabet, Layout.MIRRORED, "H")
+    low, high = bounds(composed.drawing.pieces)
+
+    assert low[0] + high[0] == pytest.approx(1, abs=1e-3)
+
+
+def test_three_letters_fill_a_circle(alphabet: dict[str, Tensor]) -> None:
+    (composed,) = draw(alphabet, Layout.CIRCLE, "HTN")
+    points = np.concatenate([c.reshape(-1, 2) for piece in composed.drawing.pieces for c in piece.contours])
+    away = np.linalg.norm(points - 0.5, axis=1)
+
+    assert away.max() < 0.47
+    assert np.percentile(away, 95) > 0.4
+
+
+def test_neighbours_with_masts_share_one(alphabet: dict[str, Tensor]) -> None:
+    shared, apart = draw(alphabet, Layout.VYAZ, "HH", "TT")
+    first, second = (bounds([letter]) for letter in shared.drawing.letters)
+
+    assert shared.drawing.figures["shared"] == 1
+    assert apart.drawing.figures["shared"] == 0
+    assert second[0][0] == pytest.approx(first[1][0], abs=0.01)  # the mast belongs to the first
+
+
+def test_a_band_is_condensed_and_even(alphabet: dict[str, Tensor]) -> None:
+    (composed,) = draw(alphabet, Layout.VYAZ, "HTNHTNHT")
+    boxes = [bounds([letter]) for letter in composed.drawing.letters]
+    tallest = max(high[1] - low[1] for low, high in boxes)
+
+    assert all((high[1] - low[1]) == pytest.approx(tallest, rel=0.03) for low, high in boxes)
+    assert tallest / np.median([high[0] - low[0] for low, high in boxes]) > 3
+
+
+@pytest.mark.parametrize("frame", list(Frame))
+def test_a_frame_holds_the_letters_with_air_between(alphabet: dict[str, Tensor], frame: Frame) -> None:
+    (composed,) = draw(alphabet, Layout.FRAMED, "HT", frame=frame)
+    low, high = bounds(composed.drawing.letters)
+    least, most = bounds(composed.drawing.frames)
+
+    assert (low > least + composed.drawing.stem).all()
+    assert (high < most - composed.drawing.stem).all()
+    assert len(composed.drawing.frames) == (2 if frame in (Frame.DOUBLE, Frame.SHIELD, Frame.LAUREL) else 1)
+    assert max(most - least) == pytest.approx(0.93, abs=0.01)
+    assert all(ink(intersection(a, b)) < 1e-6 for a, b in combinations(composed.drawing.pieces, 2))
+
+
+def test_each_layout_has_its_rule() -> None:
+    assert set(RULES) == set(Layout)
+
+
+def test_outlines_that_cannot_be_cut_are_the_fault_of_their_variant_alone(
+    alphabet: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(drawing: Drawing, ornament: Ornament) -> Drawing:
+        if len(drawing.letters) == 1:
+            raise CutError("no")
+        return drawing
+
+    monkeypatch.setattr("core.monogram.compose.add_ornament", give_up)
+    broken, whole = draw(alphabet, Layout.STRAIGHT, "H", "HT", ornament=Ornament.OUTLINE)
+
+    assert (broken.fault, broken.drawing.pieces) == ("no", ())
+    assert (whole.fault, len(whole.drawing.letters)) == ("", 2)
