@@ -279,7 +279,7 @@ def _pack(drawn: Drawn, spec: GenerateSpec) -> Made | Rejected:
     pixels = render(composed.drawing.pieces, spec.size)
     found = digest(pixels)
     ink = round(1 - int(pixels.sum(dtype=np.int64)) / (255 * pixels.size), 6)
-    worth = score(composed.drawing, pixels, drawn.legibility)
+    worth = score(composed.drawing, pixels, drawn.legibility, as_asked=composed.layout is recipe.layout)
     meta = {
         "index": recipe.index,
         "letters": recipe.letters,

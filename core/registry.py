@@ -33,6 +33,7 @@ class Frame(StrEnum):
     OCTAGON = "octagon"
     SHIELD = "shield"
     LAUREL = "laurel"
+    BAND = "band"
 
 
 class Ornament(StrEnum):

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from core.errors import VyazError
 from core.monogram import picture
@@ -28,6 +28,10 @@ from vyaz.up.processes import Command, Place, start, wait_for
 FOLDER: Final = Path("out/demo")
 PAIRS: Final = ("HR", "ЄЩ")
 COUNT: Final = 500
+WOVEN: Final[dict[str, dict[str, Any]]] = {
+    "interlaced": {"letters": ("HR", "ЄН", "АЖ", "OT"), "count": 120, "best": 16, "strict": True},
+    "vyaz": {"letters": ("НИВА", "МИКИТА"), "count": 48, "best": 8, "frame": "band"},
+}
 NANO_COUNT: Final = 64
 MINUTES: Final = 1.0
 SEED: Final = 2026
@@ -46,8 +50,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        for name in ("sheet.png", "nano.png"):
-            (FOLDER / name).unlink(missing_ok=True)
+        for name in ("sheet", *WOVEN, "nano"):
+            (FOLDER / f"{name}.png").unlink(missing_ok=True)
         with _up(FOLDER / "data", FOLDER / "up.log") as client:
             summary = _work(client)
         _tell("down", "everything stopped in order")
@@ -96,6 +100,7 @@ def _work(client: Client) -> list[tuple[str, str]]:
     _tell("check", "every variant in the catalogue and in the store")
     counts = check(client, made, COUNT)
     _draw(client, made, sheet)
+    woven = [_weave(client, layout) for layout in WOVEN]
     _tell("train", f"a nano of your own, {MINUTES:g} min on the installed font packages; reading them comes first")
     trained = _finish(
         client, client.jobs.train("fonts", family="style", architecture="nano", name="nano", minutes=MINUTES)
@@ -111,10 +116,26 @@ def _work(client: Client) -> list[tuple[str, str]]:
             "trained",
             f"{small.model}, {trained.done:,} optimisation steps, {spell_seconds(trained.device_seconds)} of training",
         ),
-        ("sheets", f"{sheet} and {nano}"),
+        *zip(("woven", "vyaz"), woven, strict=True),
+        ("sheets", f"{', '.join(str(FOLDER / f'{name}.png') for name in ('sheet', *WOVEN))} and {nano}"),
         ("data", f"{FOLDER / 'data'}   (look again: vyaz up --data {FOLDER / 'data'})"),
         ("logs", f"{FOLDER / 'data' / 'logs'}"),
     ]
+
+
+def _weave(client: Client, layout: str) -> str:
+    """Make many of one layout, keep the best that differ, check and draw them. What there is to say."""
+    wish = dict(WOVEN[layout])
+    groups, wanted = wish.pop("letters"), wish["best"]
+    _tell("generate", f"{wish['count']} of {layout}, of which the best {wanted} that differ are kept")
+    made = _finish(client, client.jobs.generate(groups, layout=layout, seed=SEED, **wish))
+    kept = int(made.result["kept"])
+    if not 0 < kept <= wanted:
+        raise DemoFailed(f"{kept} of {layout} were kept, not up to {wanted}")
+    check(client, made, kept)
+    _draw(client, made, FOLDER / f"{layout}.png")
+    turned = ", ".join(f"{count} {reason}" for reason, count in made.result["rejected"].items())
+    return f"the best {kept} of {wish['count']} ({turned})"
 
 
 def _draw(client: Client, job: Job, path: Path) -> None:

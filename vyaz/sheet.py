@@ -20,6 +20,8 @@ SHAPE: Final = 1.3  # width by height that the block of pictures tends to
 MARGIN: Final = 1 / 16  # of the width of the page
 GUTTER: Final = 0.11  # white between two pictures, as a share of a picture's side
 
+A4: Final = 297 / 25.4  # inches along the longer side of a sheet
+
 PAPER: Final = (250, 249, 246)
 CARD: Final = (255, 255, 255)
 EDGE: Final = (232, 230, 224)
@@ -95,6 +97,12 @@ def choose(total: int, groups: int, limit: int) -> list[int]:
     ]
 
 
+def choose_from(kept: Sequence[int], groups: int, limit: int) -> list[int]:
+    """At most `limit` of the indices of what a job kept, group after group."""
+    ordered = sorted(kept, key=lambda index: (index % groups, index))
+    return [ordered[place] for place in _spread(len(ordered), limit)]
+
+
 def arrange(count: int, run: int = 1) -> Grid:
     """The grid for so many pictures: about as wide as a screen, the rows as full as may be, a few pictures not huge.
 
@@ -133,10 +141,13 @@ def draw(pictures: Sequence[Picture], title: str = "", note: str = "") -> Image.
     return page
 
 
-def encode(page: Image.Image) -> bytes:
-    """The page as PNG."""
+def encode(page: Image.Image, *, pdf: bool = False) -> bytes:
+    """The page as PNG, or as a PDF of one page that is as wide as A4 is high."""
     out = BytesIO()
-    page.save(out, "PNG", optimize=True)
+    if pdf:
+        page.save(out, "PDF", resolution=page.width / A4, quality=95)
+    else:
+        page.save(out, "PNG", optimize=True)
     return out.getvalue()
 
 

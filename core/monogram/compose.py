@@ -98,7 +98,11 @@ def compose(glyphs: Glyphs, letters: Tensor, wishes: Sequence[Wish]) -> list[Com
 def _finish(glyphs: Glyphs, letters: list[Outline], matrix: Floats, stem: Floats, wish: Wish) -> Composed:
     """Draw one variant from its letters' outlines and where its layout puts them, matrices [K, L, 2, 3]."""
     count = len(letters)
-    layout, drawing = wish.layout, RULES[wish.layout].finish(letters, matrix[:, :count], stem, wish.lots)
+    layout = wish.layout
+    try:
+        drawing = RULES[layout].finish(letters, matrix[:, :count], stem, wish.lots)
+    except CutError:  # outlines too entangled to cut are no clean weave
+        drawing = None
     if drawing is None:
         layout = FALLBACK
         drawing = set_down(letters, RULES[FALLBACK].place(glyphs).row(0)[0][:, :count], stem, wish.lots)

@@ -167,6 +167,21 @@ def _polygon(*degrees: float) -> Hold:
     return hold
 
 
+def _band(points: Floats, air: float, line: float) -> list[Outline]:
+    """Double rules above and below, as over and under a line of vyaz: the thicker one outside."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    edges = air + np.cumsum([0.0, *(width * line / 1.5 for width in RULES[::-1])])
+    rules = []
+    for base, outwards in ((low[1], -1), (high[1], 1)):
+        for inner, outer in zip(edges[0::2], edges[1::2], strict=True):
+            top, bottom = sorted((base + outwards * inner, base + outwards * outer))
+            corners = np.array(
+                [(low[0] - air, top), (high[0] + air, top), (high[0] + air, bottom), (low[0] - air, bottom)]
+            )
+            rules.append(Outline((straighten(corners, np.roll(corners, -1, axis=0)),)))
+    return rules
+
+
 def _circle(centre: Floats, radius: float) -> Outline:
     handle = radius * _KAPPA
     ring = []
@@ -242,4 +257,5 @@ _DRAWN: Final[Mapping[Frame, Callable[[Floats, float, float], list[Outline]]]] =
     Frame.OCTAGON: _single(_polygon(*(22.5 + 45 * turn for turn in range(8)))),
     Frame.SHIELD: _double(_hold_in_shield),
     Frame.LAUREL: _laurel,
+    Frame.BAND: _band,
 }

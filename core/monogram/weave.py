@@ -22,7 +22,8 @@ Bools = NDArray[np.bool_]
 
 CELLS: Final = 128  # across the masks on which crossings are told apart
 _BEYOND: Final = 0.002  # of the canvas: cuts go so far beyond the stroke they cut, or edges would coincide
-_CRUMB: Final = 2e-4  # of the canvas's area: a cut-off piece of less is dropped
+_CRUMB: Final = 2e-4  # of the canvas's area: a piece or a hole of less is dropped
+_SAME: Final = 1e-5  # of the canvas's area: how exactly a piece that was not cut keeps its own
 _TOUCH: Final = np.ones((3, 3), dtype=np.bool_)
 
 
@@ -42,11 +43,13 @@ class _Crossing:
     cells: Bools  # [CELLS, CELLS]
 
 
-def weave(letters: Sequence[Outline], gap: float, top: int, lot: float) -> Woven | None:
+def weave(letters: Sequence[Outline], gap: float, top: int, lot: float, stub: float = 0.0) -> Woven | None:
     """Weave letters that cross on one canvas; None where any of their overlaps is no crossing, or there is none.
 
-    `gap` is the ground left beside a stroke that goes over, of the canvas. Of ways in which over and under take turns
-    equally often, those are preferred in which the letter `top` is over; `lot` in [0, 1) chooses among what is left.
+    `gap` is the ground left beside a stroke that goes over, of the canvas. An end that comes out beyond a crossing with
+    an area below `stub` is left out: the stroke ends under the other, and no speck stands by itself. Of ways in which
+    over and under take turns equally often, those are preferred in which the letter `top` is over; `lot` in [0, 1)
+    chooses among what is left.
     """
     cover = np.stack([rasterise(letter, CELLS) for letter in letters])
     if not crossings.judge((cover.astype(np.float32) / np.float32(255) - np.float32(0.5))[None]).clean[0]:
@@ -54,7 +57,7 @@ def weave(letters: Sequence[Outline], gap: float, top: int, lot: float) -> Woven
     masks = cover > 127
     found = _find(masks)
     over, alternation = _alternate(masks, found, top, lot)
-    woven = _cut(letters, found, over, gap)
+    woven = _cut(letters, found, over, gap, stub)
     if woven is None:
         return None
     before = [sum(map(area, letter.contours)) for letter in letters]
@@ -106,7 +109,7 @@ def _consecutive(masks: Bools, found: Sequence[_Crossing], letter: int) -> list[
 
 
 def _cut(
-    letters: Sequence[Outline], found: Sequence[_Crossing], over: Sequence[int], gap: float
+    letters: Sequence[Outline], found: Sequence[_Crossing], over: Sequence[int], gap: float, stub: float
 ) -> tuple[Outline, ...] | None:
     """Cut each letter where it goes under; None if a cut would reach another crossing."""
     cuts: list[list[Outline]] = [[] for _ in letters]
@@ -122,6 +125,17 @@ def _cut(
                 cuts[below].append(grow(region, _BEYOND))
     left = []
     for letter, own in zip(letters, cuts, strict=True):
-        whole = difference(letter, union(own)) if own else letter
-        left.append(Outline(tuple(each for each in whole.contours if abs(area(each)) > _CRUMB)))
+        if not own:
+            left.append(letter)
+            continue
+        uncut = [area(each) for each in letter.contours]
+        pieces = [(area(each), each) for each in difference(letter, union(own)).contours]
+        left.append(Outline(tuple(each for size, each in pieces if _stays(size, uncut, stub))))
     return tuple(left)
+
+
+def _stays(size: float, uncut: Sequence[float], stub: float) -> bool:
+    """Say whether a contour of this area stays, in a letter with contours of these areas before it was cut."""
+    if abs(size) < _CRUMB:
+        return False
+    return not 0 < size < stub or min(abs(size - each) for each in uncut) < _SAME  # a dot is as small as a stub

@@ -42,14 +42,17 @@ def left_over(folder: Path) -> list[str]:
 
 def test_the_demo_leaves_five_hundred_variants_and_a_sheet(tmp_path: Path) -> None:
     demo = start(tmp_path)
-    said, _ = demo.communicate(timeout=400)
+    said, _ = demo.communicate(timeout=500)
 
     assert demo.returncode == 0, said
     assert "500 distinct (250 HR, 250 ЄЩ)" in said
-    with Image.open(tmp_path / "out" / "demo" / "sheet.png") as sheet:
-        assert min(sheet.size) > 1000
-        shades = sheet.convert("L").histogram()
-    assert sum(shades[:64]) > 0.02 * sum(shades)  # ink
+    assert "the best 16 of 120" in said
+    assert "the best 8 of 48" in said
+    for name, least in (("sheet", 1000), ("interlaced", 1000), ("vyaz", 600)):
+        with Image.open(tmp_path / "out" / "demo" / f"{name}.png") as sheet:
+            assert min(sheet.size) > least
+            shades = sheet.convert("L").histogram()
+        assert sum(shades[:64]) > 0.02 * sum(shades)  # ink
     assert left_over(tmp_path) == []
 
 

@@ -1,5 +1,6 @@
 """Contact sheets measured on the pixels that are drawn."""
 
+import re
 from collections import Counter
 from io import BytesIO
 
@@ -12,7 +13,7 @@ from PIL import Image
 from core.errors import Invalid
 from core.monogram.picture import encode
 from vyaz import sheet
-from vyaz.sheet import CARD, Grid, Picture, arrange, choose, draw
+from vyaz.sheet import CARD, Grid, Picture, arrange, choose, choose_from, draw
 
 BLACK = (0, 0, 0)
 
@@ -28,6 +29,15 @@ def cells(grid: Grid, count: int) -> list[tuple[int, int, int, int]]:
     """Left, top, right and bottom of each picture."""
     corners = [grid.corner(place) for place in range(count)]
     return [(x, y, x + grid.side, y + grid.side) for x, y in corners]
+
+
+def test_a_sheet_can_be_printed() -> None:
+    file = sheet.encode(draw([square()]), pdf=True)
+    box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+)", file)
+
+    assert file.startswith(b"%PDF-")
+    assert box is not None
+    assert float(box[1]) == pytest.approx(842, abs=1)  # A4's longer side, in points
 
 
 @given(st.integers(1, sheet.MOST))
@@ -155,3 +165,8 @@ def test_a_choice_of_two_groups_shows_both_one_after_the_other() -> None:
     chosen = choose(500, 2, 8)
 
     assert chosen == [0, 166, 332, 498, 1, 167, 333, 499]
+
+
+def test_what_a_job_kept_is_shown_group_after_group_and_evenly() -> None:
+    assert choose_from([9, 4, 3, 8, 1], groups=2, limit=80) == [4, 8, 1, 3, 9]
+    assert choose_from(list(range(0, 1000, 10)), groups=1, limit=3) == [0, 490, 990]

@@ -176,21 +176,25 @@ def sheet(
     limit: Annotated[int, typer.Option(help="Pictures; of more variants an even choice.", min=1)] = SHEET,
     data: Data = None,
 ) -> None:
-    """Draw a contact sheet of a job's variants."""
+    """Draw a contact sheet of a job's variants: a PDF if the file is called so, else a PNG."""
     with connect(data) as client:
-        drawn, count = draw_sheet(client, client.jobs.get(resolve(client, job)), limit)
+        pdf = output.lower().endswith(".pdf")
+        drawn, count = draw_sheet(client, client.jobs.get(resolve(client, job)), limit, pdf=pdf)
     deliver(drawn, output)
     if output != "-":
         say(f"Wrote {output}: {count:,} variants.")
 
 
-def draw_sheet(client: Client, job: Job, limit: int = SHEET) -> tuple[bytes, int]:
-    """A contact sheet of a job as PNG, and how many pictures are on it. Raises `NotFound` when there are none yet."""
+def draw_sheet(client: Client, job: Job, limit: int = SHEET, *, pdf: bool = False) -> tuple[bytes, int]:
+    """A contact sheet of a job as PNG or PDF, and how many pictures are on it. Raises `NotFound` while there are none."""
     from vyaz import sheet as sheets  # with Pillow and numpy it takes as long to load as all other commands
 
     groups = [str(group) for group in job.spec.get("letters", ())]
     made = job.done + job.failed  # items are worked on in order, so an unfinished job's pictures are its first ones
-    chosen = sheets.choose(made, max(1, len(groups)), limit)
+    if job.spec.get("best") and job.finished_at is not None:  # all but a few are gone
+        chosen = sheets.choose_from([variant.index for variant in client.variants.list(job=job.id)], len(groups), limit)
+    else:
+        chosen = sheets.choose(made, max(1, len(groups)), limit)
     images = client.variants.images(f"{job.id}.{index}" for index in chosen)
     pictures = [
         sheets.Picture(png, groups[index % len(groups)] if groups else "", index)
@@ -203,4 +207,4 @@ def draw_sheet(client: Client, job: Job, limit: int = SHEET) -> tuple[bytes, int
     shown = f"{len(pictures):,} of {job.done:,}" if len(pictures) < job.done else f"{job.done:,}"
     note = " · ".join(filter(None, (f"{shown} variants", job.model)))
     page = sheets.draw(pictures, " · ".join(groups[:LONGEST_TITLE]) + more, note)
-    return sheets.encode(page), len(pictures)
+    return sheets.encode(page, pdf=pdf), len(pictures)

@@ -166,7 +166,8 @@ def test_a_frame_holds_the_letters_with_air_between(alphabet: dict[str, Tensor],
 
     assert (low > least + composed.drawing.stem).all()
     assert (high < most - composed.drawing.stem).all()
-    assert len(composed.drawing.frames) == (2 if frame in (Frame.DOUBLE, Frame.SHIELD, Frame.LAUREL) else 1)
+    lines = {Frame.DOUBLE: 2, Frame.SHIELD: 2, Frame.LAUREL: 2, Frame.BAND: 4}
+    assert len(composed.drawing.frames) == lines.get(frame, 1)
     assert max(most - least) == pytest.approx(0.93, abs=0.01)
     assert all(ink(intersection(a, b)) < 1e-6 for a, b in combinations(composed.drawing.pieces, 2))
 
