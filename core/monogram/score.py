@@ -10,7 +10,7 @@ from core.monogram.composition import Drawing
 
 EVEN: Final = 0.25  # spread of stems over their mean at which evenness is 0
 LEVEL: Final = 0.12  # of the canvas, from the middle to the centre of ink, at which balance is 0
-TURNS: Final = 0.5  # what a weave without any alternation is worth
+TURNS: Final = 0.5  # what a weave without any alternation is worth, or a band without a shared mast
 PLAIN: Final = 0.01  # what a plain row is worth to who wished for a weave: less than any weave with legible letters
 # Exponents: how much each counts.
 WEIGHTS: Final = {"legibility": 1.0, "evenness": 0.5, "balance": 0.5, "weave": 0.5}
@@ -35,7 +35,7 @@ def score(drawing: Drawing, pixels: NDArray[np.uint8], legibility: float | None,
     spread = float(known.std() / known.mean()) if len(known) > 1 else 0.0
     evenness = max(0.0, 1 - spread / EVEN)
     balance = max(0.0, 1 - _lean(pixels) / LEVEL)
-    turns = drawing.figures.get("alternation")
+    turns = drawing.figures.get("alternation", drawing.figures.get("joined"))
     weave = 1.0 if turns is None else TURNS + (1 - TURNS) * turns
     if not as_asked:
         weave = PLAIN

@@ -186,7 +186,7 @@ def sheet(
 
 
 def draw_sheet(client: Client, job: Job, limit: int = SHEET, *, pdf: bool = False) -> tuple[bytes, int]:
-    """A contact sheet of a job as PNG or PDF, and how many pictures are on it. Raises `NotFound` while there are none."""
+    """A contact sheet of a job as PNG or PDF, and how many pictures are on it. `NotFound` while there are none."""
     from vyaz import sheet as sheets  # with Pillow and numpy it takes as long to load as all other commands
 
     groups = [str(group) for group in job.spec.get("letters", ())]

@@ -68,11 +68,11 @@ def finish(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Float
         # The mast belongs to the letter before: the pieces must not overlap.
         whole.append(moved)
         band.append(_without(moved, band[-1]) if share else moved)
+    neighbours = max(1, len(letters) - 1)
     matrix = _centre(band)
     centred, uncut = ([move(letter, matrix) for letter in letters] for letters in (band, whole))
-    return Drawing(
-        tuple(centred), tuple((drawn / matrix[0, 0]).tolist()), whole=tuple(uncut), figures={"shared": shared}
-    )
+    figures = {"shared": shared, "joined": round(shared / neighbours, 4)}
+    return Drawing(tuple(centred), tuple((drawn / matrix[0, 0]).tolist()), whole=tuple(uncut), figures=figures)
 
 
 def _sides(letter: Outline, top: float, bottom: float, mast: float) -> tuple[bool, bool]:

@@ -45,3 +45,9 @@ def test_a_weave_that_does_not_alternate_is_worth_less_and_a_plain_row_instead_o
     instead = score(drawing(), PIXELS, 1.0, as_asked=False)
 
     assert woven.total > flat.total > instead.total > 0
+
+
+def test_a_band_whose_letters_share_masts_is_worth_more() -> None:
+    apart, joined = (score(drawing(shared=3 * share, joined=share), PIXELS, 1.0).total for share in (0.0, 1.0))
+
+    assert joined > apart

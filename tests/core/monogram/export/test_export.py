@@ -8,7 +8,9 @@ from io import BytesIO
 from xml.etree import ElementTree
 
 import numpy as np
+import pypdfium2
 import pytest
+import resvg_py
 from fontTools.pens.areaPen import AreaPen
 from fontTools.svgLib.path import parse_path
 from PIL import Image
@@ -110,6 +112,22 @@ def test_a_pdf_is_a_page_of_the_size_with_all_curves() -> None:
     assert size is not None
     assert [float(number) for number in size.groups()] == pytest.approx([50 / 25.4 * 72] * 2, abs=0.01)
     assert len(re.findall(rb" c\b", drawn)) == sum(piece.nodes for piece in DRAWING.pieces)
+
+
+def test_other_programs_draw_what_stands_in_the_catalogue() -> None:
+    """An SVG drawn by resvg and a PDF drawn by PDFium, against the pixels of the variant."""
+    svg = write(Format.SVG, DRAWING, Page(side=50), ORIGIN).decode()
+    page = pypdfium2.PdfDocument(write(Format.PDF, DRAWING, Page(side=50), ORIGIN))[0]
+    ours = render(DRAWING.pieces, 512).astype(float)
+    theirs = (
+        Image.open(BytesIO(resvg_py.svg_to_bytes(svg_string=svg, width=512, dpi=96, background="#ffffff"))),
+        page.render(scale=512 / page.get_width()).to_pil(),
+    )
+
+    for image in theirs:
+        assert image.size == (512, 512)
+        assert np.abs(np.asarray(image.convert("L")) - ours).mean() < 0.6  # of 255: edges, grey by grey
+    assert np.abs(np.roll(ours, 1, axis=1) - ours).mean() > 1.2  # what a shift by one pixel would be
 
 
 def test_a_dxf_has_closed_polylines_on_a_layer_each() -> None:
