@@ -171,15 +171,16 @@ class Composer:
         rows = slice(start % BLOCK, start % BLOCK + stop - start)
         fields = self._draw(recipes, rows)
         fine = clean(torch.where(fields.isfinite(), fields, -1.0).flatten(0, 1).unsqueeze(1))
-        glyphs = self._glyphs(recipes, rows, field.resolve(fine))
-        faults = _faults(recipes, fields[rows], glyphs.field[rows])
-        own = Glyphs(glyphs.field[rows].cpu(), glyphs.present[rows].cpu(), glyphs.transform[rows].cpu())
+        letters = field.resolve(fine)
+        letters = letters.view(*fields.shape[:2], *letters.shape[-2:])
+        own = self._glyphs(recipes, rows, letters)
+        faults = _faults(recipes, fields[rows], own.field)
         wishes = [
             Wish(recipes.layout(index), self.spec.ornament, recipes.frame(index), recipes.lots[index - start])
             for index in range(start, stop)
         ]
         composed = compose(own, fine.view(*fields.shape)[rows].cpu(), wishes)
-        legible = self._read(recipes, rows, _as_seen(glyphs.field, composed, rows))
+        legible = self._read(recipes, rows, _as_seen(letters, composed, rows))
         return [
             ItemError(index, fault or found.fault)
             if fault or found.fault
@@ -196,13 +197,12 @@ class Composer:
         fields = torch.stack([call.squeeze(1).float() for call in calls], dim=1)
         return torch.where((positions >= 0)[..., None, None], fields, -1.0)
 
-    def _glyphs(self, recipes: Recipes, rows: slice, fine: Tensor) -> Glyphs:
-        """Return letters [BLOCK * L, 1, H, W] with what the recipes do to them."""
-        turns = [
-            self._pad(each[:, : self._places], rows, 0) for each in (recipes.rotation, recipes.stretch, recipes.shear)
-        ]
-        present = self._positions(recipes, rows) >= 0
-        return Glyphs(fine.view(BLOCK, self._places, *fine.shape[-2:]), present, transform(*turns))
+    def _glyphs(self, recipes: Recipes, rows: slice, letters: Tensor) -> Glyphs:
+        """Return the items' letters among [BLOCK, L, H, W] with what the recipes do to them."""
+        scalars = (recipes.rotation, recipes.stretch, recipes.shear)
+        turns = [torch.tensor(each[:, : self._places]) for each in scalars]
+        present = torch.from_numpy(recipes.positions()[:, : self._places] >= 0)
+        return Glyphs.measured(letters[rows].cpu(), present, transform(*turns))
 
     def _positions(self, recipes: Recipes, rows: slice) -> Tensor:
         """Return the place of each letter in the alphabet [BLOCK, L], -1 where there is none."""

@@ -29,7 +29,7 @@ from core.chance import normal, uniform, words
 from core.errors import Invalid
 from core.registry import ARITY, Attribute, Frame, Layout, Order, Ornament, arrange, default_layout
 
-ENGINE: Final = 4  # counts changes that alter pixels, or that a worker of the engine before could not honour
+ENGINE: Final = 5  # counts changes that alter pixels, or that a worker of the engine before could not honour
 BLOCK: Final = 64  # items; ranges are worked on in aligned blocks of this many
 STYLE: Final = 100  # numbers drawn for a style
 LOTS: Final = 4  # numbers drawn for what a layout leaves open

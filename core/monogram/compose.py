@@ -14,7 +14,7 @@ from core.monogram import field
 from core.monogram.composition import Drawing, Floats, Placement
 from core.monogram.frames import add_frame
 from core.monogram.layouts import circle, interlaced, mirrored, single, stacked, straight, traditional, vyaz
-from core.monogram.optics import Glyphs, spare, stems, thickness
+from core.monogram.optics import Glyphs, spare, thickness
 from core.monogram.ornaments import add_ornament
 from core.monogram.outline import Outline, move
 from core.monogram.render import outline_all
@@ -79,17 +79,17 @@ def compose(glyphs: Glyphs, letters: Tensor, wishes: Sequence[Wish]) -> list[Com
     placed: dict[int, tuple[Floats, Floats]] = {}
     for layout in sorted({wish.layout for wish in wishes}):
         rows = [row for row, wish in enumerate(wishes) if wish.layout is layout]
-        placement = RULES[layout].place(_take(glyphs, rows))
+        placement = RULES[layout].place(glyphs.take(rows))
         placed |= {row: placement.row(number) for number, row in enumerate(rows)}
     growth = np.stack([placed[row][1] for row in range(len(wishes))])
     growth = spare(letters, torch.from_numpy(growth)).numpy()
     outlines = iter(outline_all(_grow(letters, growth)[glyphs.present].unsqueeze(1)))
-    stem = stems(glyphs).cpu().numpy() + 2 * growth[..., 0]
+    stem = glyphs.stem.cpu().numpy() + 2 * growth[..., 0]
     drawn = []
     for row, wish in enumerate(wishes):
         own = [next(outlines) for _ in range(int(glyphs.present[row].sum()))]
         try:
-            drawn.append(_finish(_take(glyphs, [row]), own, placed[row][0], stem[row, : len(own)], wish))
+            drawn.append(_finish(glyphs.take([row]), own, placed[row][0], stem[row, : len(own)], wish))
         except CutError as error:
             drawn.append(Composed(Drawing((), ()), wish.layout, None, fault=str(error)))
     return drawn
@@ -113,10 +113,6 @@ def _finish(glyphs: Glyphs, letters: list[Outline], matrix: Floats, stem: Floats
     if wish.frame is not None:
         drawing = add_frame(drawing, wish.frame)
     return Composed(drawing, layout, seen)
-
-
-def _take(glyphs: Glyphs, rows: list[int]) -> Glyphs:
-    return Glyphs(glyphs.field[rows], glyphs.present[rows], glyphs.transform[rows])
 
 
 def _grow(letters: Tensor, growth: Floats) -> Tensor:

@@ -35,8 +35,7 @@ class Verdicts:
     overlaps: Ints  # [M]
     spoilt: Ints  # [M] overlaps that are no crossings, or have another in their ring
     near: Ints  # [M] cells where letters come close without crossing
-    ink: Ints  # [M] cells of ink, each letter by itself
-    hidden: Ints  # [M] cells where letters overlap
+    covered: Ints  # [M] percent of its ink in overlaps, of the letter with most there
     square: Ints  # [M] percent: the sine of the angle of the most slanted crossing
     busy: Ints  # [M] what else of the letters comes into the rings
 
@@ -75,8 +74,9 @@ def judge(letters: NDArray[np.float32], finer: int = 1) -> Verdicts:
         overlaps=overlaps,
         spoilt=spoilt,
         near=near,
-        ink=masks.sum(axis=(1, 2, 3)),
-        hidden=overlap.sum(axis=(1, 2)),
+        covered=(100 * (masks & overlap[:, None]).sum(axis=(2, 3)) // np.maximum(masks.sum(axis=(2, 3)), 1)).max(
+            axis=1
+        ),
         square=square,
         busy=busy,
     )

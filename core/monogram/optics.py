@@ -5,8 +5,9 @@ half side `REACH`. Lengths in the frame are integers in units of 1 / `UNIT` of t
 comparisons are exact.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import torch
@@ -35,6 +36,29 @@ class Glyphs:
     field: Tensor  # [N, L, H, W]
     present: Tensor  # [N, L] bool
     transform: Tensor  # [N, L, 2, 2] float64, glyph -> frame, about the middle of the glyph canvas
+    stem: Tensor  # [N, L] float64, how thick upright strokes are, of the glyph's canvas; nan where no letter is
+
+    @classmethod
+    def measured(cls, field: Tensor, present: Tensor, transform: Tensor) -> Self:
+        """Return letters with their stems measured.
+
+        A letter without upright strokes has the median of the others; nan where none has any.
+        """
+        stem = torch.from_numpy(strokes.measure(field.flatten(0, 1).unsqueeze(1)).stem).view(present.shape)
+        stem = torch.where(present, stem, torch.nan)
+        usual = stem.nanmedian(dim=1, keepdim=True).values
+        return cls(field, present, transform, torch.where(present & ~stem.isfinite(), usual, stem))
+
+    def take(self, rows: Sequence[int]) -> Self:
+        """Return some of the variants."""
+        each = list(rows)
+        return replace(
+            self,
+            field=self.field[each],
+            present=self.present[each],
+            transform=self.transform[each],
+            stem=self.stem[each],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +133,6 @@ def fit(glyphs: Glyphs, outlines: Outlines, shift: Tensor) -> Tensor:
 def scaled(glyphs: Glyphs, scale: Tensor) -> Glyphs:
     """Return letters made larger or smaller about their middles by `scale` [N, L, 2], across and down."""
     return replace(glyphs, transform=glyphs.transform * scale.double()[..., None])
-
-
-def stems(glyphs: Glyphs) -> Tensor:
-    """Return how thick each letter's upright strokes are [N, L] float64, of the glyph's canvas.
-
-    A letter without upright strokes has the median of the others; nan where none has any, and where no letter is.
-    """
-    found = strokes.measure(glyphs.field.flatten(0, 1).unsqueeze(1)).stem
-    stem = torch.from_numpy(found).view(glyphs.present.shape)
-    stem = torch.where(glyphs.present, stem, torch.nan)
-    usual = stem.nanmedian(dim=1, keepdim=True).values
-    return torch.where(glyphs.present & ~stem.isfinite(), usual, stem)
 
 
 def upright(glyphs: Glyphs) -> Tensor:

@@ -4,17 +4,18 @@ Fields say what overlaps what; outlines are cut. A cut of fields would have to b
 corners that tracing has just restored. Skia keeps 32-bit floats: outlines travel there a thousand times as large.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import numpy as np
 import pathops
 from numpy.typing import NDArray
 
-from core.monogram.curves import straighten
 from core.monogram.outline import Outline
 
 Floats = NDArray[np.float64]
+_Point = tuple[float, float]
+_Curve = tuple[_Point, _Point, _Point, _Point]
 
 
 class CutError(ValueError):
@@ -24,6 +25,7 @@ class CutError(ValueError):
 _SCALES: Final = (1000.0, 1013.7, 971.3, 887.1)
 _TIDY: Final = {"fix_winding": True, "keep_starting_points": False}
 _MITRE: Final = 4.0  # a corner that would grow into a longer spike is cut off
+_POINT: Final = 1e-7  # of the canvas: a shorter curve is none
 _SPECK: Final = 1e-6  # of the canvas: less area is a crumb of the arithmetic, not a piece
 
 
@@ -127,37 +129,48 @@ def _curved(contour: Floats) -> list[bool]:
 
 
 def _read(path: pathops.Path, scale: float) -> Outline:
+    """Read a path of lines, quadratics and cubics, all as cubics."""
     contours: list[Floats] = []
-    curves: list[Floats] = []
-    first = here = np.zeros(2)
-    for verb, given in path:
-        points = np.array(given, dtype=np.float64).reshape(-1, 2) / scale
+    curves: list[_Curve] = []
+    first = here = (0.0, 0.0)
+    for verb, points in path:
         if verb == pathops.PathVerb.MOVE:
             first = here = points[0]
         elif verb == pathops.PathVerb.CLOSE:
-            if np.abs(here - first).max() > 1e-7:
-                curves.append(straighten(here, first))
-            if curves:
-                contours.append(_close(np.stack(curves)))
+            curves.append(_line(here, first))
+            contours += _contour(curves, scale)
             curves = []
         else:
-            curve = _cubic(verb, here, points)
+            curves.append(_curve(here, points))
             here = points[-1]
-            if np.abs(curve - curve[0]).max() > 1e-7:
-                curves.append(curve)
     return Outline(tuple(contour for contour in contours if abs(area(contour)) > _SPECK))
 
 
-def _cubic(verb: pathops.PathVerb, here: Floats, points: Floats) -> Floats:
-    if verb == pathops.PathVerb.LINE:
-        return straighten(here, points[0])
-    if verb == pathops.PathVerb.QUAD:
-        control, end = points
-        return np.stack([here, here + (control - here) * 2 / 3, end + (control - end) * 2 / 3, end])
-    return np.concatenate([here[None], points])
+def _curve(here: _Point, points: Sequence[_Point]) -> _Curve:
+    if len(points) == 1:
+        return _line(here, points[0])
+    if len(points) == 2:
+        (cx, cy), end = points
+        return (
+            here,
+            (here[0] + (cx - here[0]) * 2 / 3, here[1] + (cy - here[1]) * 2 / 3),
+            (end[0] + (cx - end[0]) * 2 / 3, end[1] + (cy - end[1]) * 2 / 3),
+            end,
+        )
+    first, second, end = points
+    return here, first, second, end
 
 
-def _close(contour: Floats) -> Floats:
-    """Let each curve begin exactly where the one before ends."""
-    contour[:, 0] = np.roll(contour[:, 3], 1, axis=0)
-    return contour
+def _line(start: _Point, end: _Point) -> _Curve:
+    x, y = (end[0] - start[0]) / 3, (end[1] - start[1]) / 3
+    return start, (start[0] + x, start[1] + y), (end[0] - x, end[1] - y), end
+
+
+def _contour(curves: Sequence[_Curve], scale: float) -> list[Floats]:
+    """Return the closed contour that curves make up, without those of no length; nothing if nothing is left."""
+    contour = np.array(curves, dtype=np.float64) / scale
+    contour = contour[np.abs(contour - contour[:, :1]).max(axis=(1, 2)) > _POINT]
+    if len(contour) == 0:
+        return []
+    contour[:, 0] = np.roll(contour[:, 3], 1, axis=0)  # each begins exactly where the one before ends
+    return [contour]

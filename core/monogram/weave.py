@@ -22,6 +22,7 @@ Bools = NDArray[np.bool_]
 
 CELLS: Final = 128  # across the masks on which crossings are told apart
 _BEYOND: Final = 0.002  # of the canvas: cuts go so far beyond the stroke they cut, or edges would coincide
+_WAYS: Final = 4  # of weaving the same crossings, at the most, until enough is left of every letter
 _CRUMB: Final = 2e-4  # of the canvas's area: a piece or a hole of less is dropped
 _SAME: Final = 1e-5  # of the canvas's area: how exactly a piece that was not cut keeps its own
 _TOUCH: Final = np.ones((3, 3), dtype=np.bool_)
@@ -43,8 +44,11 @@ class _Crossing:
     cells: Bools  # [CELLS, CELLS]
 
 
-def weave(letters: Sequence[Outline], gap: float, top: int, lot: float, stub: float = 0.0) -> Woven | None:
-    """Weave letters that cross on one canvas; None where any of their overlaps is no crossing, or there is none.
+def weave(
+    letters: Sequence[Outline], gap: float, top: int, lot: float, stub: float = 0.0, least: float = 0.0
+) -> Woven | None:
+    """Weave letters that cross on one canvas; None where any of their overlaps is no crossing, or there is none, or
+    less than `least` of a letter would be left.
 
     `gap` is the ground left beside a stroke that goes over, of the canvas. An end that comes out beyond a crossing with
     an area below `stub` is left out: the stroke ends under the other, and no speck stands by itself. Of ways in which
@@ -56,13 +60,15 @@ def weave(letters: Sequence[Outline], gap: float, top: int, lot: float, stub: fl
         return None
     masks = cover > 127
     found = _find(masks)
-    over, alternation = _alternate(masks, found, top, lot)
-    woven = _cut(letters, found, over, gap, stub)
-    if woven is None:
-        return None
     before = [sum(map(area, letter.contours)) for letter in letters]
-    visible = tuple(sum(map(area, letter.contours)) / whole for letter, whole in zip(woven, before, strict=True))
-    return Woven(woven, len(found), alternation, visible)
+    ways, alternation = _alternate(masks, found, top, lot)
+    for over in ways[:_WAYS]:
+        woven = _cut(letters, found, over, gap, stub)
+        if woven is not None:
+            visible = [sum(map(area, own.contours)) / whole for own, whole in zip(woven, before, strict=True)]
+            if min(visible) >= least:
+                return Woven(woven, len(found), alternation, tuple(visible))
+    return None
 
 
 def _find(masks: Bools) -> list[_Crossing]:
@@ -75,8 +81,9 @@ def _find(masks: Bools) -> list[_Crossing]:
     return found
 
 
-def _alternate(masks: Bools, found: Sequence[_Crossing], top: int, lot: float) -> tuple[list[int], float]:
-    """Say which letter is over at each crossing, and at what share of consecutive crossings over and under take turns.
+def _alternate(masks: Bools, found: Sequence[_Crossing], top: int, lot: float) -> tuple[list[list[int]], float]:
+    """Say which letter is over at each crossing, in the best ways, and at what share of consecutive crossings over and
+    under take turns.
 
     Two crossings are consecutive along a letter where a piece of it, cut at all its crossings, touches both.
     """
@@ -88,11 +95,14 @@ def _alternate(masks: Bools, found: Sequence[_Crossing], top: int, lot: float) -
     turns = np.zeros(len(ways), dtype=np.int64)
     for letter, first, second in neighbours:
         turns += (over[:, first] == letter) != (over[:, second] == letter)
-    best = np.flatnonzero(turns == turns.max())
-    above = (over[best] == top).sum(axis=1)
-    best = best[above == above.max()]
-    chosen = best[int(lot * len(best))]
-    return over[chosen].tolist(), float(turns[chosen]) / len(neighbours) if neighbours else 1.0
+    best = over[turns == turns.max()]
+    above = (best == top).sum(axis=1)
+    # Equals begin with the one that was drawn by lot.
+    equals = (above == above.max()).sum()
+    turn = np.arange(len(best))
+    best = best[np.argsort(-above, kind="stable")]
+    turn[:equals] = np.roll(turn[:equals], -int(lot * equals))
+    return best[turn].tolist(), float(turns.max()) / len(neighbours) if neighbours else 1.0
 
 
 def _consecutive(masks: Bools, found: Sequence[_Crossing], letter: int) -> list[tuple[int, int]]:

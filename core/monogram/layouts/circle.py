@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from core.monogram.composition import Drawing, Floats, Placement
-from core.monogram.optics import Glyphs, behind, boxes, even, masts, stems, unslanted
+from core.monogram.optics import Glyphs, behind, boxes, even, masts, unslanted
 from core.monogram.outline import Outline, bend, bounds, move
 
 RADIUS: Final = 0.44
@@ -36,10 +36,10 @@ def place(glyphs: Glyphs) -> Placement:
         if letters <= places:
             whole = torch.tensor([widths, _HEIGHTS[letters]], dtype=torch.float64).T * RADIUS
             size[count == letters, :letters] = whole / extent[count == letters, :letters]
-    growth = even(stems(glyphs), size)
+    growth = even(glyphs.stem, size)
     # Strokes never become wider than the white between them.
     several = masts(extent[..., 0])
-    most = (extent[..., 0] - several * stems(glyphs)) / (2 * (several - 1).clamp(min=1))
+    most = (extent[..., 0] - several * glyphs.stem) / (2 * (several - 1).clamp(min=1))
     share = torch.where(several > 1, most.clamp(min=0) / growth[..., 0].clamp(min=1e-6), 1.0).clamp(max=1)
     share = torch.where(glyphs.present, share.nan_to_num(1.0), 1.0).amin(1, keepdim=True)
     growth = torch.stack(

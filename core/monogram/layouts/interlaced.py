@@ -1,15 +1,18 @@
 """Letters woven into one another, in the best of many placements (`search`)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core.alphabet import CAP_HEIGHT
 from core.monogram.composition import Drawing, Floats, Placement
-from core.monogram.optics import Glyphs, behind, boxes, spare, stems, thickness, upright
+from core.monogram.field import SHARP
+from core.monogram.optics import Glyphs, behind, boxes, spare, thickness, upright
 from core.monogram.outline import Outline, move
 from core.monogram.search import KEPT, search
 from core.monogram.shapes import grow
@@ -17,7 +20,7 @@ from core.monogram.weave import weave
 
 STEM: Final = 0.1  # of the cap height, at the most: heavier strokes leave nothing between them to weave through
 GAP: Final = 0.35  # of the thinnest stem, beside a stroke that goes over
-STUB: Final = 1.3  # of a stem's square: an end beyond a crossing with less ink is a speck
+STUB: Final = 1.6  # of a stem's square: an end beyond a crossing with less ink is a speck
 VISIBLE: Final = 0.8  # of every letter's ink
 _SLIGHT: Final = 3e-4  # of the canvas: strokes this little too heavy stay as they are
 _GAPS: Final = (0.012, 0.03)  # of the canvas: least and most
@@ -27,13 +30,12 @@ def place(glyphs: Glyphs) -> Placement:
     """Find the best placements of letters; a variant that no clean one was found for has matrices of nan."""
     growth = thin(glyphs)
     fields = upright(glyphs) + growth[..., :1, None].float()
-    held = boxes(Glyphs(fields, glyphs.present, glyphs.transform))
+    held = boxes(replace(glyphs, field=fields))
     matrix = torch.full((len(fields), KEPT, fields.shape[1], 2, 3), torch.nan, dtype=torch.float64)
     for number, count in enumerate(glyphs.present.sum(1).tolist()):
         # One by one: the same numbers come out whatever the variants beside.
         if count > 1:
-            found = search(fields[number, :count][None], held[number, :count][None])[0]
-            matrix[number, :, :count] = found
+            matrix[number, :, :count] = search(fields[number, :count], held[number, :count])
     return Placement(behind(glyphs, matrix), growth)
 
 
@@ -67,8 +69,8 @@ def interlace(letters: Sequence[Outline], stems: tuple[float, ...], lot: float) 
     thinnest = np.nanmin([*stems, np.inf])
     gap = float(np.clip(GAP * thinnest, *_GAPS))
     stub = STUB * thinnest**2 if np.isfinite(thinnest) else 0.0
-    woven = weave(letters, gap, len(letters) - 1, lot, stub)
-    if woven is None or min(woven.visible) < VISIBLE:
+    woven = weave(letters, gap, len(letters) - 1, lot, stub, VISIBLE)
+    if woven is None:
         return None
     figures = {
         "crossings": woven.crossings,
@@ -81,5 +83,6 @@ def interlace(letters: Sequence[Outline], stems: tuple[float, ...], lot: float) 
 
 def thin(glyphs: Glyphs) -> Tensor:
     """Return the growth [N, L, 2], none above 0, that leaves stems of `STEM`, or of what keeps the letters whole."""
-    wanted = ((STEM * CAP_HEIGHT - stems(glyphs)) / 2).clamp(max=0).nan_to_num(0.0)
-    return spare(glyphs.field, wanted[..., None].expand(-1, -1, 2))
+    wanted = ((STEM * CAP_HEIGHT - glyphs.stem) / 2).clamp(max=0).nan_to_num(0.0)
+    coarse = F.avg_pool2d(glyphs.field, max(1, glyphs.field.shape[-1] // SHARP))  # as networks draw them, or about so
+    return spare(coarse, wanted[..., None].expand(-1, -1, 2))

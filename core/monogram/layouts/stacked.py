@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.alphabet import CAP_HEIGHT
 from core.monogram.composition import Placement
-from core.monogram.optics import UNIT, Glyphs, Outlines, even, fit, measure, scaled, stems
+from core.monogram.optics import UNIT, Glyphs, Outlines, even, fit, measure, scaled
 
 GAP: Final = 0.14  # of a large letter's cap height, between letters
 SMALL: Final = (1 - GAP) / 2  # two of them and a gap are as high as the large one
@@ -28,7 +28,7 @@ def place(glyphs: Glyphs) -> Placement:
         if letters <= places:
             shift[:, :letters] = torch.where((count == letters)[:, None, None], arrange(outlines), shift[:, :letters])
     weight = torch.where((count[:, None] == 3) & ~small, HEAVIER, 1.0).double()
-    return Placement(fit(drawn, outlines, shift)[:, None], even(stems(glyphs), size, weight))
+    return Placement(fit(drawn, outlines, shift)[:, None], even(glyphs.stem, size, weight))
 
 
 def _column(outlines: Outlines, first: int = 0, second: int = 1) -> Tensor:

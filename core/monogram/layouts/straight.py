@@ -8,7 +8,7 @@ from torch import Tensor
 
 from core.alphabet import BASELINE, CAP_HEIGHT
 from core.monogram.composition import Placement
-from core.monogram.optics import CELLS, FAR, REACH, UNIT, Glyphs, Outlines, even, fit, measure, stems
+from core.monogram.optics import CELLS, FAR, REACH, UNIT, Glyphs, Outlines, even, fit, measure
 
 # All in cap heights.
 GAP: Final = 0.17  # what the mean gap between two letters comes to
@@ -22,7 +22,7 @@ def place(glyphs: Glyphs) -> Placement:
     outlines = measure(glyphs)
     across = row(outlines)
     matrix = fit(glyphs, outlines, torch.stack([across, torch.zeros_like(across)], dim=-1))
-    return Placement(matrix[:, None], even(stems(glyphs), torch.ones(*glyphs.present.shape, 2)))
+    return Placement(matrix[:, None], even(glyphs.stem, torch.ones(*glyphs.present.shape, 2)))
 
 
 def row(outlines: Outlines, height: float = 1.0) -> Tensor:

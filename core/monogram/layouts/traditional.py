@@ -6,7 +6,7 @@ import torch
 
 from core.monogram.composition import Placement
 from core.monogram.layouts.straight import row
-from core.monogram.optics import Glyphs, even, fit, measure, scaled, stems
+from core.monogram.optics import Glyphs, even, fit, measure, scaled
 
 SMALL: Final = 0.62  # of the middle letter's height
 HEAVIER: Final = 1.15  # strokes of the middle letter, against the others'
@@ -21,4 +21,4 @@ def place(glyphs: Glyphs) -> Placement:
     across = row(outlines, SMALL)
     matrix = fit(drawn, outlines, torch.stack([across, torch.zeros_like(across)], dim=-1))
     weight = torch.where(large, HEAVIER, 1.0).double()[None]
-    return Placement(matrix[:, None], even(stems(glyphs), size, weight))
+    return Placement(matrix[:, None], even(glyphs.stem, size, weight))

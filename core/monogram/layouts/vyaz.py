@@ -12,7 +12,7 @@ import torch
 
 from core.alphabet import CAP_HEIGHT
 from core.monogram.composition import Drawing, Floats, Placement
-from core.monogram.optics import MARGIN, Glyphs, behind, boxes, masts, stems, unslanted
+from core.monogram.optics import MARGIN, Glyphs, behind, boxes, masts, unslanted
 from core.monogram.outline import Outline, bounds, move, rasterise
 from core.monogram.shapes import area, difference
 
@@ -34,7 +34,7 @@ def place(glyphs: Glyphs) -> Placement:
     length = count.sum(1) + WHITE * (glyphs.present.sum(1) - 1).clamp(min=0)
     height = (TALL * length).clamp(*HEIGHT)  # [N] masts
     mast = (1 - 2 * MARGIN) / torch.maximum(length, height)  # [N] of the canvas
-    stem = stems(glyphs)
+    stem = glyphs.stem
     stem = torch.where(stem.isfinite(), stem, 0.12 * CAP_HEIGHT)
     # A stroke s of a letter w wide becomes 1 of m masts where (s + 2 a) m = w + 2 a.
     across = torch.where(count > 1, (wide - count * stem) / (2 * (count - 1).clamp(min=0.5)), 0.0)

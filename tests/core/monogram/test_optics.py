@@ -18,7 +18,7 @@ def glyphs(*shapes: Tensor, rotation: float = 0, stretch: float = 0, shear: floa
     """One variant whose letters are these shapes."""
     row = torch.ones(1, len(shapes), dtype=torch.float64)
     turns = transform(rotation * row, stretch * row, shear * row)
-    return Glyphs(torch.stack(shapes)[None], torch.ones(1, len(shapes), dtype=torch.bool), turns)
+    return Glyphs.measured(torch.stack(shapes)[None], torch.ones(1, len(shapes), dtype=torch.bool), turns)
 
 
 def extent(letter: Glyphs, size: int = 256) -> tuple[float, float, float, float]:
@@ -102,8 +102,8 @@ def test_optical_centring_never_eats_the_margin(box: Shape) -> None:
 def test_a_letter_is_placed_alike_at_any_size_and_among_any_neighbours(box: Shape, disc: Shape) -> None:
     shapes = torch.stack([box(0.3, 0.24, 0.5, 0.76), disc(), box(0.2, 0.2, 0.9, 0.9)])[:, None]
     turns = transform(torch.zeros(3, 1).double(), torch.zeros(3, 1).double(), torch.zeros(3, 1).double())
-    together = Glyphs(shapes, torch.ones(3, 1, dtype=torch.bool), turns)
-    alone = Glyphs(shapes[1:2], torch.ones(1, 1, dtype=torch.bool), turns[1:2])
+    together = Glyphs.measured(shapes, torch.ones(3, 1, dtype=torch.bool), turns)
+    alone = Glyphs.measured(shapes[1:2], torch.ones(1, 1, dtype=torch.bool), turns[1:2])
     shift = torch.zeros(3, 1, 2, dtype=torch.int64)
 
     assert torch.equal(fit(together, measure(together), shift)[1:2], fit(alone, measure(alone), shift[:1]))

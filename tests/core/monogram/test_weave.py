@@ -28,6 +28,7 @@ def field(*letters: Outline, cells: int = 64) -> np.ndarray:
         ((ACROSS, box(0.45, 0.1, 0.55, 0.57)), False),  # a tip
         ((ACROSS, box(0.45, 0.1, 0.55, 0.5)), False),  # a joint
         ((ACROSS, box(0.1, 0.5, 0.9, 0.6)), False),  # parallel stems
+        ((ACROSS, ACROSS), False),  # a shared stem: bands have them, weaves do not
         ((ACROSS, box(0.1, 0.54, 0.9, 0.64)), False),  # a sliver
         ((ACROSS, box(0.1, 0.56, 0.9, 0.66)), False),  # near, without touching
         ((ACROSS, box(0.1, 0.7, 0.9, 0.8)), False),  # nothing touches: nothing is woven
@@ -47,7 +48,7 @@ def test_two_crossings_too_near_each_other_are_none() -> None:
     assert not judge(field(ACROSS, close)).clean[0]
 
 
-def test_verdicts_count_what_is_hidden_and_how_square_it_is() -> None:
+def test_verdicts_count_what_is_covered_and_how_square_it_is() -> None:
     def deep(*letters: Outline) -> np.ndarray:
         ink = field(*letters) > 0
         return np.where(ink, np.stack([[ndimage.distance_transform_edt(each) for each in ink[0]]]) - 0.5, -1)
@@ -56,7 +57,7 @@ def test_verdicts_count_what_is_hidden_and_how_square_it_is() -> None:
     slanted = Outline(tuple(contour @ np.array([[1.0, 0.0], [1.6, 1.0]]) - [0.8, 0.0] for contour in DOWN.contours))
 
     assert square.overlaps.tolist() == [1]
-    assert square.hidden[0] == pytest.approx((0.1 * 64) ** 2, abs=14)
+    assert square.covered[0] == pytest.approx(100 / 8, abs=3)
     assert square.square[0] > judge(deep(ACROSS, slanted)).square[0]
 
 
@@ -93,6 +94,13 @@ def test_the_letter_on_top_is_over_where_turns_do_not_decide() -> None:
         found = woven((ACROSS, DOWN), top=top)
         assert found.letters[top] == (ACROSS, DOWN)[top]
         assert found.visible[top] == 1.0
+
+
+def test_another_way_is_taken_where_too_little_of_a_letter_would_be_left() -> None:
+    short = box(0.45, 0.3, 0.55, 0.7)  # a third of it would go under
+    rest = [weave((ACROSS, short), 0.02, 0, 0.0, least=least) for least in (0.0, 0.8, 0.99)]
+
+    assert [found and found.visible[1] == 1.0 for found in rest] == [False, True, None]
 
 
 def test_the_lot_chooses_between_ways_that_are_equally_good() -> None:

@@ -57,7 +57,7 @@ def draw(
         for place, letter in enumerate(word):
             letters[row, place], present[row, place] = alphabet[letter], True
     zero = torch.zeros(len(words), places, dtype=torch.float64)
-    glyphs = Glyphs(letters, present, transform(zero, zero, zero))
+    glyphs = Glyphs.measured(letters, present, transform(zero, zero, zero))
     return compose(glyphs, letters, [Wish(layout, ornament, frame, LOTS)] * len(words))
 
 

@@ -22,7 +22,7 @@ def draw(*letters: Tensor, present: int | None = None, shear: float = 0) -> Tens
     number = len(letters)
     zero = torch.zeros(1, number, dtype=torch.float64)
     shown = torch.arange(number)[None] < (number if present is None else present)
-    glyphs = Glyphs(torch.stack(letters)[None], shown, transform(zero, zero, zero + shear))
+    glyphs = Glyphs.measured(torch.stack(letters)[None], shown, transform(zero, zero, zero + shear))
     matrix = place(glyphs).matrix[:, 0].float()
     return sample(torch.stack(letters)[:, None], matrix[0], SIZE)[:, 0] > 0
 
