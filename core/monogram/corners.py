@@ -287,12 +287,11 @@ def _misfit(rings: Rings, fields: Floats, turn: Ints, shapes: list[Floats]) -> l
 
 def _distances(points: Floats, path: Floats) -> Floats:
     """Return the distance of points [K, N, 2] to open paths [K, W, 2]: [K, N]."""
-    start, along = path[:, None, :-1], np.diff(path, axis=1)[:, None]
-    gap = points[:, :, None] - start
-    length = np.maximum((along * along).sum(axis=3), 1e-12)
-    t = np.clip((gap * along).sum(axis=3) / length, 0.0, 1.0)
-    gap = gap - t[..., None] * along
-    return np.asarray(np.sqrt((gap * gap).sum(axis=3).min(axis=2)))
+    x, y = (points[..., axis, None] - path[:, None, :-1, axis] for axis in (0, 1))  # [K, N, W - 1]
+    dx, dy = (np.diff(path[..., axis], axis=1)[:, None] for axis in (0, 1))
+    t = np.clip((x * dx + y * dy) / np.maximum(dx * dx + dy * dy, 1e-12), 0.0, 1.0)
+    x, y = x - t * dx, y - t * dy
+    return np.asarray(np.sqrt((x * x + y * y).min(axis=2)))
 
 
 def _within(points: Floats, loop: Floats) -> Bools:

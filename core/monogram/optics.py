@@ -194,15 +194,17 @@ def spare(fields: Tensor, growth: Tensor) -> Tensor:
 
     A letter that would break spares all of its variant: the others would be lighter than it.
     """
-    flat = fields.flatten(0, 1).unsqueeze(1)
     least = growth.amin(-1)
-    whole = _count_shapes(flat)
+    thinner = least < 0
+    thinned = fields[thinner].unsqueeze(1)
+    whole = _count_shapes(thinned)
     share = torch.zeros_like(least)
     for part in (0.5, 1.0):
-        tried = part * least.clamp(max=0)
-        there = _count_shapes(flat + (tried.flatten() - HAIRLINE * CAP_HEIGHT / 2).view(-1, 1, 1, 1).float())
-        kept = ((there == whole).all(-1).view(least.shape) | (tried == 0)).all(1, keepdim=True)
-        share = torch.where(kept, part, share)
+        tried = part * least[thinner] - HAIRLINE * CAP_HEIGHT / 2
+        there = _count_shapes(thinned + tried.view(-1, 1, 1, 1).float())
+        kept = torch.ones_like(thinner)
+        kept[thinner] = (there == whole).all(-1)
+        share = torch.where(kept.all(1, keepdim=True), part, share)
     return torch.where(growth < 0, growth * share[..., None], growth)
 
 

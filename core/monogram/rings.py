@@ -40,11 +40,22 @@ class Rings:
         Added up in the order of the offsets, so that a ring's sums do not depend on the rings beside it; those of a
         matrix product would.
         """
-        here = np.arange(len(values)) - self.first
-        total = np.zeros_like(values)
-        for offset, weight in zip(offsets.tolist(), weights, strict=True):
-            total += values[self.first + (here + offset) % self.count] * np.expand_dims(weight, -1)
-        return total
+        # Each ring once more around it at both ends: slices of that are many times as fast as places along the rings.
+        reach = int(np.abs(offsets).max())
+        spans = [(first, np.arange(first - reach, first + count + reach)) for first, count in self.each()]
+        if not spans:
+            return np.zeros_like(values)
+        around = np.concatenate([first + (span - first) % self.count[first] for first, span in spans])
+        inner = np.concatenate([(span >= first) & (span < first + self.count[first]) for first, span in spans])
+        columns = []
+        for column in values.T:
+            wide, total = column[around], np.zeros(len(around))
+            inside = slice(reach, len(around) - reach)
+            for offset, weight in zip(offsets.tolist(), weights, strict=True):
+                own = weight if np.ndim(weight) == 0 else weight[around][inside]
+                total[inside] += wide[reach + offset : len(around) - reach + offset] * own
+            columns.append(total[inner])
+        return np.stack(columns, axis=1)
 
     def each(self) -> Iterator[tuple[int, int]]:
         """Yield (first, count) of every ring."""

@@ -164,7 +164,7 @@ class _Shape:
         """Fit every span; keep what is near enough and return the halves of the others."""
         if not spans:
             return []
-        points = np.stack([self._sample(span.start, span.end, span.first) for span in spans])
+        points = self._sample(spans)
         leave = np.stack([span.start.leave for span in spans])
         arrive = np.stack([span.end.arrive for span in spans])
         fitted, gaps = curves.fit(points, leave, arrive)
@@ -180,13 +180,17 @@ class _Shape:
                 left += [replace(span, end=middle), replace(span, start=middle)]
         return left
 
-    def _sample(self, start: _Node, end: _Node, first: int) -> Floats:
-        count = int(self.rings.count[first])
-        place = np.linspace(start.at, end.at, curves.SAMPLES)
+    def _sample(self, spans: list[_Span]) -> Floats:
+        """Return points evenly along each span, [S, SAMPLES, 2]."""
+        first = np.array([span.first for span in spans])[:, None]
+        start, end = (np.array([getattr(span, name).at for span in spans])[:, None] for name in ("start", "end"))
+        place = start + (end - start) * (np.arange(curves.SAMPLES) / (curves.SAMPLES - 1))
         low = np.floor(place).astype(np.int64)
-        part = (place - low)[:, None]
+        part = (place - low)[..., None]
+        count = self.rings.count[first]
         points = self.points[first + low % count] * (1 - part) + self.points[first + (low + 1) % count] * part
-        points[0], points[-1] = start.point, end.point
+        points[:, 0] = [span.start.point for span in spans]
+        points[:, -1] = [span.end.point for span in spans]
         return np.asarray(points)
 
     def _measure_room(self) -> Ints:
@@ -222,15 +226,19 @@ class _Shape:
             offsets = np.arange(-half, half + 1, half // 10)
             basis = np.linalg.qr(np.vander(offsets / half, 4, increasing=True))[0]
             middle = np.flatnonzero((self.room >= half) & (step % STEPS == 0))
-            near = self.points[self.rings.around(middle, offsets)]
-            near = near - near.mean(axis=1, keepdims=True)
-            parts = [(near * each[:, None]).sum(axis=1) for each in basis.T]
-            power = np.stack([_square(part) for part in parts], axis=1)  # [M, 4]
-            squares = _square(near - basis[:, :1] * parts[0][:, None] - basis[:, 1:2] * parts[1][:, None])
-            turn = 8 * np.sqrt(power[:, 2]) * np.ptp(basis[:, 2]) * STEPS / (2 * half)
-            straight = (turn < _STRICT[1]) & (squares.max(axis=1) < flat * flat)
-            total = squares.sum(axis=1)
-            left = np.maximum(total - power[:, 2] - power[:, 3], 0.0)
+            around = self.rings.around(middle, offsets).T  # [W, M]: sums over the first axis are many times as fast
+            power, squares = np.zeros((2, len(middle))), np.zeros(around.shape)
+            for axis in (0, 1):
+                near = self.points[around, axis]
+                near = near - near.mean(axis=0)
+                mean, slope, bend, twist = ((near * each[:, None]).sum(axis=0) for each in basis.T)
+                power += np.stack([bend * bend, twist * twist])
+                rest = near - basis[:, :1] * mean - basis[:, 1:2] * slope
+                squares += rest * rest
+            turn = 8 * np.sqrt(power[0]) * np.ptp(basis[:, 2]) * STEPS / (2 * half)
+            straight = (turn < _STRICT[1]) & (squares.max(axis=0) < flat * flat)
+            total = squares.sum(axis=0)
+            left = np.maximum(total - power[0] - power[1], 0.0)
             if noisy:
                 straight &= left > _NOISY * total
             else:
@@ -304,6 +312,8 @@ class _Shape:
         """Return the straight edge between two steps, if the points between are on one."""
         after, before = (min(int(self.rounded[first + at % count]), max(_ROUNDED, (j - i) // 16)) for at in (i, j))
         every = self.points[first + np.arange(i, j + 1) % count]
+        if _leaves_chord(every[1:-1]):
+            return None
         points = every[min(after, (j - i) // 4) : j - i + 1 - min(before, (j - i) // 4)]
         if len(points) < 3:
             return None
@@ -329,13 +339,12 @@ class _Shape:
             if len(clear) == 0:
                 continue
             after = np.append(clear[1:], clear[0] + count)
-            for low, high in zip(clear.tolist(), after.tolist(), strict=True):
-                if past[low] * past[high % count] < 0:
-                    at = round((low + high) / 2) % count
-                    gap = min((min((at - node) % count, (node - at) % count) for node in taken), default=count)
-                    if not straight[at] and gap >= _CLOSE:
-                        taken.add(at)
-                        found.append(at)
+            turned = past[clear] * past[after % count] < 0
+            for at in (np.rint((clear + after)[turned] / 2).astype(np.int64) % count).tolist():
+                gap = min((min((at - node) % count, (node - at) % count) for node in taken), default=count)
+                if not straight[at] and gap >= _CLOSE:
+                    taken.add(at)
+                    found.append(at)
         return found
 
     def _smooth_node(self, first: int, at: int, upright: bool = False) -> _Node:
@@ -356,16 +365,20 @@ def _quarters(values: Floats, owner: Ints, fields: int) -> list[float]:
     return [float(np.quantile(values[low:high], 0.25)) if high > low else 0.0 for low, high in pairwise(ends)]
 
 
+def _leaves_chord(points: Floats) -> bool:
+    """Say whether points [n, 2] are so far from their chord that no line is near all of them."""
+    if len(points) < 3:
+        return False
+    (x, y), (u, v) = (points - points[0]).T, points[-1] - points[0]
+    return bool(np.abs(x * v - y * u).max() > (2 * _BESIDE + 0.1) * np.hypot(u, v))
+
+
 def _find_axis(points: Floats, forward: Floats) -> Floats:
     """Return the unit direction along which points [n, 2] about their mean spread most, not against `forward` [2]."""
     x, y = points.T
     angle = 0.5 * np.arctan2(2 * (x * y).sum(), (x * x).sum() - (y * y).sum())
     axis = np.array([np.cos(angle), np.sin(angle)])
     return axis if axis @ forward >= 0 else -axis
-
-
-def _square(vector: Floats) -> Floats:
-    return np.asarray(vector[..., 0] * vector[..., 0] + vector[..., 1] * vector[..., 1])
 
 
 def _is_straight(u: Floats, v: Floats, flat: float, level: float) -> bool:
