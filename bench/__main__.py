@@ -7,14 +7,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import jobs, monograms, training
+from bench import jobs, monograms, pace, training
 
 OUT = Path("out/bench/results.json")
 
 
 def main() -> int:
     """Exit code 0 whether goals are reached or not: a figure is a figure."""
-    rows = [*training.measure(), *jobs.measure(), *monograms.measure()]
+    rows = [*training.measure(), *jobs.measure(), *monograms.measure(), *pace.measure()]
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps([row.as_json() for row in rows], indent=2, ensure_ascii=False) + "\n")
     table = Table("what", "measured", "goal", "unit", "reached")

@@ -16,7 +16,7 @@ from core.monogram.corners import Corners, restore
 from core.monogram.outline import Outline, crossings
 from core.monogram.rings import STEPS, Bools, Floats, Ints, Rings, follow, join
 
-_TOLERANCE: Final = (0.05, 0.25)  # cells between a contour and its curve: where it is exact, and at the most
+_TOLERANCE: Final = (0.08, 0.25)  # cells between a contour and its curve: where it is exact, and at the most
 _WOBBLY: Final = 0.4  # the same of an edge with noise
 _NOISY: Final = 0.4  # of the squares beside such an edge, at the least, a cubic leaves
 _BESIDE: Final = 0.6  # cells: the most that points beside a corner may be off

@@ -39,6 +39,13 @@ def alphabet(box: Shape) -> dict[str, Tensor]:
         "H": bars((0.3, TOP, 0.36, BASELINE), (0.64, TOP, 0.7, BASELINE), (0.33, middle - 0.025, 0.67, middle + 0.025)),
         "T": bars((0.47, TOP, 0.53, BASELINE), (0.3, TOP, 0.7, TOP + 0.05)),
         "I": bars((0.47, TOP, 0.53, BASELINE)),
+        "L": bars((0.3, TOP, 0.36, BASELINE), (0.3, BASELINE - 0.05, 0.6, BASELINE)),
+        "O": bars(
+            (0.3, TOP, 0.36, BASELINE),
+            (0.64, TOP, 0.7, BASELINE),
+            (0.3, TOP, 0.7, TOP + 0.05),
+            (0.3, BASELINE - 0.05, 0.7, BASELINE),
+        ),
         "N": bars((0.3, TOP, 0.375, BASELINE), (0.625, TOP, 0.7, BASELINE), (0.33, TOP, 0.67, TOP + 0.05)),
     }
 
@@ -150,12 +157,23 @@ def test_neighbours_with_masts_share_one(alphabet: dict[str, Tensor]) -> None:
 
 
 def test_a_band_is_condensed_and_even(alphabet: dict[str, Tensor]) -> None:
-    (composed,) = draw(alphabet, Layout.VYAZ, "HTNHTNHT")
+    (composed,) = draw(alphabet, Layout.VYAZ, "HNHNHNHN")
     boxes = [bounds([letter]) for letter in composed.drawing.letters]
     tallest = max(high[1] - low[1] for low, high in boxes)
 
     assert all((high[1] - low[1]) == pytest.approx(tallest, rel=0.03) for low, high in boxes)
     assert tallest / np.median([high[0] - low[0] for low, high in boxes]) > 3
+
+
+def test_a_letter_is_tucked_into_the_room_that_its_neighbour_leaves(alphabet: dict[str, Tensor]) -> None:
+    after, first, none = draw(alphabet, Layout.VYAZ, "LO", "OL", "HO")
+    (low, high), (least, most) = (bounds([letter]) for letter in after.drawing.letters)
+    gap = after.drawing.stem * 0.85
+
+    assert [each.drawing.figures["tucked"] for each in (after, first, none)] == [1, 0, 0]
+    assert (most - least)[1] == pytest.approx(0.4 * (high - low)[1], rel=0.05)
+    assert least[1] == pytest.approx(low[1], abs=0.01)  # an L is open above
+    assert least[0] == pytest.approx(low[0] + after.drawing.stem + gap, rel=0.12)
 
 
 @pytest.mark.parametrize("frame", list(Frame))

@@ -1,0 +1,48 @@
+"""Pairs of letters drawn by lot, and the composers that make monograms of them with the weights that ship."""
+
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import safetensors.numpy
+
+from core.networks import families
+from core.networks.families import Generator
+from core.pipeline import Composer
+from core.recipe import parse_spec
+from core.registry import Layout
+from core.shipped import FOLDER, read
+from core.storage.weights import check
+
+C = TypeVar("C", bound=Composer)
+
+SEED: Final = 2026
+PIXELS: Final = 256
+_LATIN: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_UKRAINIAN: Final = "АБВГҐДЕЄЖЗИІЇЙКЛМНОПРСТУФХЦЧШЩЬЮЯ"
+
+
+def pairs(count: int) -> list[str]:
+    """Pairs of different letters by lot, Latin and Ukrainian in turn, none twice."""
+    lot = np.random.default_rng(SEED)
+    found: dict[str, None] = {}
+    while len(found) < count:
+        letters = (_LATIN, _UKRAINIAN)[len(found) % 2]
+        found["".join(lot.choice(list(letters), 2, replace=False))] = None
+    return list(found)
+
+
+def composer(layout: Layout, letters: list[str], judge: str, kind: type[C], **wishes: Any) -> C:
+    """Return what makes them with `letters`, gated or read by a judge."""
+    weights = {each.name: each.data for each in read(FOLDER)}
+
+    def load(name: str) -> tuple[Any, dict[str, str]]:
+        return safetensors.numpy.load(weights[name]), dict(check(weights[name]))
+
+    spec = parse_spec({"letters": letters, "layout": layout, "size": PIXELS, **wishes})
+    return kind(spec, SEED, *load("letters"), "cpu", load(judge))
+
+
+def load_network() -> Generator:
+    """Return the network `letters` that ships."""
+    weights = next(each.data for each in read(FOLDER) if each.name == "letters")
+    return families.load(safetensors.numpy.load(weights), dict(check(weights)), "cpu")
