@@ -52,8 +52,8 @@ def weave(
 
     `gap` is the ground left beside a stroke that goes over, of the canvas. An end that comes out beyond a crossing with
     an area below `stub` is left out: the stroke ends under the other, and no speck stands by itself. Of ways in which
-    over and under take turns equally often, those are preferred in which the letter `top` is over; `lot` in [0, 1)
-    chooses among what is left.
+    over and under take turns equally often, those are preferred that leave no end out, then those in which the letter
+    `top` is over; `lot` in [0, 1) chooses among what is left.
     """
     cover = np.stack([rasterise(letter, CELLS) for letter in letters])
     if not crossings.judge((cover.astype(np.float32) / np.float32(255) - np.float32(0.5))[None]).clean[0]:
@@ -62,13 +62,18 @@ def weave(
     found = _find(masks)
     before = [sum(map(area, letter.contours)) for letter in letters]
     ways, alternation = _alternate(masks, found, top, lot)
+    best = None
     for over in ways[:_WAYS]:
-        woven = _cut(letters, found, over, gap, stub)
-        if woven is not None:
-            visible = [sum(map(area, own.contours)) / whole for own, whole in zip(woven, before, strict=True)]
-            if min(visible) >= least:
-                return Woven(woven, len(found), alternation, tuple(visible))
-    return None
+        cut = _cut(letters, found, over, gap, stub)
+        if cut is None:
+            continue
+        woven, shortened = cut
+        visible = [sum(map(area, own.contours)) / whole for own, whole in zip(woven, before, strict=True)]
+        if min(visible) >= least and (best is None or not shortened):
+            best = Woven(woven, len(found), alternation, tuple(visible))
+            if not shortened:
+                break
+    return best
 
 
 def _find(masks: Bools) -> list[_Crossing]:
@@ -120,8 +125,9 @@ def _consecutive(masks: Bools, found: Sequence[_Crossing], letter: int) -> list[
 
 def _cut(
     letters: Sequence[Outline], found: Sequence[_Crossing], over: Sequence[int], gap: float, stub: float
-) -> tuple[Outline, ...] | None:
-    """Cut each letter where it goes under; None if a cut would reach another crossing."""
+) -> tuple[tuple[Outline, ...], bool] | None:
+    """Cut each letter where it goes under, and say whether an end was left out; None if a cut would reach another
+    crossing."""
     cuts: list[list[Outline]] = [[] for _ in letters]
     for above, below in {(over[number], sum(each.letters) - over[number]) for number, each in enumerate(found)}:
         wide = grow(letters[above], gap - _BEYOND)
@@ -134,6 +140,7 @@ def _cut(
                     return None
                 cuts[below].append(grow(region, _BEYOND))
     left = []
+    shortened = False
     for letter, own in zip(letters, cuts, strict=True):
         if not own:
             left.append(letter)
@@ -141,7 +148,8 @@ def _cut(
         uncut = [area(each) for each in letter.contours]
         pieces = [(area(each), each) for each in difference(letter, union(own)).contours]
         left.append(Outline(tuple(each for size, each in pieces if _stays(size, uncut, stub))))
-    return tuple(left)
+        shortened = shortened or len(left[-1].contours) < sum(abs(size) >= _CRUMB for size, _ in pieces)
+    return tuple(left), shortened
 
 
 def _stays(size: float, uncut: Sequence[float], stub: float) -> bool:

@@ -140,6 +140,7 @@ def export(
     counts = done.result
     mended = f", {counts['repaired']:,} of them thickened" if min_stroke is not None else ""
     say(f"Exported {counts['exported']:,}; {counts['makeable']:,} can be made{mended}.")
+    say(f"{counts['stitchable']:,} are coarse enough to be stitched.")
     if output != "-":
         say(f"Wrote {output}.")
 

@@ -30,7 +30,10 @@ from worker.heartbeat import Hold
 from worker.materials import load_named, load_weights
 from worker.runner import Workplace
 
-_COLUMNS: Final = ("file", "job", "index", "letters", "layout", "stroke_mm", "gap_mm", "makeable", "repaired")
+_COLUMNS: Final = (
+    *("file", "job", "index", "letters", "layout"),
+    *("stroke_mm", "gap_mm", "letter_mm", "makeable", "repaired", "stitchable"),
+)
 
 
 class Export:
@@ -41,7 +44,7 @@ class Export:
 
     def __call__(self, lease: Lease, hold: Hold) -> tuple[Outcome, Keep | None]:
         spec = ExportSpec.model_validate(lease.spec, strict=False)
-        counts = {"exported": 0, "makeable": 0, "repaired": 0}
+        counts = {"exported": 0, "makeable": 0, "repaired": 0, "stitchable": 0}
         report = StringIO()
         table = csv.writer(report, lineterminator="\n")
         table.writerow(_COLUMNS)
@@ -59,8 +62,10 @@ class Export:
                 counts["exported"] += 1
                 counts["makeable"] += fine
                 counts["repaired"] += repaired
+                counts["stitchable"] += found.stitchable
                 facts = (str(source.id), drawn.recipe.index, drawn.recipe.letters, drawn.composed.layout)
-                table.writerow((name, *facts, f"{found.stroke:.2f}", f"{found.gap:.2f}", int(fine), int(repaired)))
+                sizes = (f"{size:.2f}" for size in (found.stroke, found.gap, found.letter))
+                table.writerow((name, *facts, *sizes, int(fine), int(repaired), int(found.stitchable)))
                 if counts["exported"] % BLOCK == 0 and not hold.reached(lease.start + counts["exported"]):
                     # Begun anew where it goes on: half an archive is of no use to anybody.
                     return Outcome(lease.start, hold.seconds), None

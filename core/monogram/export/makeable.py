@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from core.monogram.composition import Drawing
-from core.monogram.outline import Outline, rasterise
+from core.monogram.outline import Outline, bounds, rasterise
 from core.monogram.shapes import grow
 
 CELLS: Final = 512  # across the canvas
@@ -36,12 +36,23 @@ class Limits:
     gap: float = 0.4
 
 
+# What embroiderers ask of satin stitch: less is a row of holes in the cloth.
+STITCHED: Final = Limits(stroke=1.3)
+LEAST_LETTER: Final = 6.4  # mm
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What a drawing has, in mm at the size that it was measured for."""
 
     stroke: float
     gap: float
+    letter: float  # the height of the lowest letter; inf without letters
+
+    @property
+    def stitchable(self) -> bool:
+        """Whether it is coarse enough for satin stitch."""
+        return self.stroke >= STITCHED.stroke and self.letter >= LEAST_LETTER
 
     def within(self, limits: Limits) -> bool:
         """Say whether it can be made."""
@@ -51,7 +62,8 @@ class Measured:
 def measure(drawing: Drawing, side: float) -> Measured:
     """Measure a drawing of `side` mm."""
     ink = rasterise(Outline(tuple(each for piece in drawing.pieces for each in piece.contours)), CELLS) > 127
-    return Measured(_narrowest(ink) * side, _narrowest(~ink) * side)
+    heights = [float(np.subtract(*bounds([each])[::-1])[1]) for each in drawing.whole or drawing.letters]
+    return Measured(_narrowest(ink) * side, _narrowest(~ink) * side, min(heights, default=np.inf) * side)
 
 
 def repair(drawing: Drawing, side: float, limits: Limits) -> tuple[Drawing, Measured]:

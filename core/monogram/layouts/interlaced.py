@@ -20,7 +20,7 @@ from core.monogram.weave import weave
 
 STEM: Final = 0.1  # of the cap height, at the most: heavier strokes leave nothing between them to weave through
 GAP: Final = 0.35  # of the thinnest stem, beside a stroke that goes over
-STUB: Final = 1.6  # of a stem's square: an end beyond a crossing with less ink is a speck
+STUB: Final = 1.3  # of a stem's square: an end beyond a crossing with less ink is a speck
 VISIBLE: Final = 0.8  # of every letter's ink
 _SLIGHT: Final = 3e-4  # of the canvas: strokes this little too heavy stay as they are
 _GAPS: Final = (0.012, 0.03)  # of the canvas: least and most

@@ -79,14 +79,24 @@ def test_over_and_under_take_turns_along_both_letters() -> None:
 def test_an_end_that_would_stand_alone_as_a_speck_is_left_out_and_a_dot_stays() -> None:
     dot = box(0.2, 0.2, 0.28, 0.28)
     short = Outline((*box(0.1, 0.45, 0.63, 0.55).contours, *dot.contours))  # ends a little beyond the crossing
-    kept = weave((short, DOWN), 0.02, 1, 0.0)
-    dropped = weave((short, DOWN), 0.02, 1, 0.0, stub=0.008)
+    both_short = box(0.45, 0.1, 0.55, 0.63)
+    kept = weave((short, both_short), 0.02, 1, 0.0)
+    dropped = weave((short, both_short), 0.02, 1, 0.0, stub=0.008)
     assert kept is not None
     assert dropped is not None
 
     assert [len(found.letters[0].contours) for found in (kept, dropped)] == [3, 2]
     assert any(abs(area(contour) - 0.08**2) < 1e-5 for contour in dropped.letters[0].contours)
     assert dropped.visible[0] < kept.visible[0]
+
+
+def test_an_end_goes_over_rather_than_be_left_out() -> None:
+    short = box(0.1, 0.45, 0.63, 0.55)
+    found = weave((short, DOWN), 0.02, 1, 0.0, stub=0.008)
+    assert found is not None
+
+    assert found.visible[0] == 1.0
+    assert len(found.letters[1].contours) == 2
 
 
 def test_the_letter_on_top_is_over_where_turns_do_not_decide() -> None:

@@ -4,9 +4,10 @@ import json
 import math
 import re
 import zlib
-from io import BytesIO
+from io import BytesIO, StringIO
 from xml.etree import ElementTree
 
+import dxfgrabber
 import numpy as np
 import pypdfium2
 import pytest
@@ -30,7 +31,7 @@ RING = difference(disc(0.5, 0.5, 0.45), disc(0.5, 0.5, 0.4))
 DRAWING = Drawing((box(0.3, 0.3, 0.36, 0.7), disc(0.6, 0.5, 0.1)), (0.06, 0.06), frames=(RING,))
 ORIGIN = Origin({"letters": "ІО", "seed": 7}, 4, "ab" * 32)
 SVG = "{http://www.w3.org/2000/svg}"
-# What the outlines of three recipes come to: a change of a letter of it is a change of every file that leaves us.
+# What outlines come to: a change of a letter of it is a change of every file that leaves us.
 GOLDEN = {
     "M15 15h3v20h-3z": box(0.3, 0.3, 0.36, 0.7),
     "M10.25 12.5h5.25v2.005h-5.25z": box(0.205, 0.25, 0.31, 0.2901),
@@ -131,22 +132,16 @@ def test_other_programs_draw_what_stands_in_the_catalogue() -> None:
 
 
 def test_a_dxf_has_closed_polylines_on_a_layer_each() -> None:
-    lines = write(Format.DXF, DRAWING, Page(side=50), ORIGIN).decode().splitlines()
-    pairs = list(zip((int(code) for code in lines[0::2]), lines[1::2], strict=True))
-    starts = [place for place, pair in enumerate(pairs) if pair == (0, "LWPOLYLINE")]
+    drawing = dxfgrabber.read(StringIO(write(Format.DXF, DRAWING, Page(side=50), ORIGIN).decode()))
     areas: dict[str, float] = {}
-    for start in starts:
-        own: list[tuple[int, str]] = []
-        for pair in pairs[start + 1 :]:
-            if pair[0] == 0:
-                break
-            own.append(pair)
-        x, y = ([float(value) for code, value in own if code == axis] for axis in (10, 20))
-        twice = sum(x[i - 1] * y[i] - x[i] * y[i - 1] for i in range(len(x)))
-        layer = next(value for code, value in own if code == 8)
-        areas[layer] = areas.get(layer, 0) - twice / 2  # y points up: what ran clockwise now runs the other way
-        assert (70, "1") in [(code, value.strip()) for code, value in own]
+    for line in drawing.entities:
+        x, y = np.array([point[:2] for point in line.points]).T
+        twice = (np.roll(x, 1) * y - x * np.roll(y, 1)).sum()
+        areas[line.layer] = areas.get(line.layer, 0) - twice / 2  # y points up: what ran clockwise now runs the other way
 
+    assert {line.dxftype for line in drawing.entities} == {"LWPOLYLINE"}
+    assert all(line.is_closed for line in drawing.entities)
+    assert drawing.header["$INSUNITS"] == 4  # millimetres
     assert {name: round(value / 2500, 3) for name, value in areas.items()} == {
         name: round(ink(piece), 3)
         for name, piece in zip(("letter-1", "letter-2", "frame-1"), DRAWING.pieces, strict=True)
@@ -174,6 +169,16 @@ def test_corners_are_no_thin_strokes() -> None:
     )
 
     assert measure(Drawing((triangle,), (0.3,)), 50).stroke > 5
+
+
+@pytest.mark.parametrize(("side", "stitchable"), [(50, True), (20, False), (10, False)])
+def test_what_is_too_fine_or_too_small_cannot_be_stitched(side: float, stitchable: bool) -> None:
+    fine = Drawing((box(0.2, 0.2, 0.24, 0.8), box(0.4, 0.2, 0.7, 0.5)), (0.04, 0.3))  # 2 mm and 15 mm of 50
+    found = measure(fine, side)
+
+    assert found.letter == pytest.approx(0.3 * side)
+    assert found.stitchable is stitchable
+    assert not measure(Drawing((box(0.2, 0.2, 0.3, 0.3),), (0.1,)), 50).stitchable  # 5 mm thick, and 5 mm high
 
 
 def test_strokes_are_thickened_until_they_can_be_made() -> None:

@@ -1,7 +1,10 @@
 """Every layout on letters whose shapes are known: on the canvas, apart from each other, of one weight."""
 
+import os
+import re
 from collections.abc import Callable
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,16 +14,19 @@ from torch import Tensor
 from core.alphabet import BASELINE, CAP_HEIGHT
 from core.monogram.compose import FALLBACK, RULES, Composed, Wish, compose
 from core.monogram.composition import Drawing
+from core.monogram.export.files import Origin, write
+from core.monogram.export.page import Page
 from core.monogram.field import union
 from core.monogram.optics import Glyphs, transform
 from core.monogram.outline import bounds
 from core.monogram.shapes import CutError, area, intersection
-from core.registry import ARITY, Frame, Layout, Ornament
+from core.registry import ARITY, Format, Frame, Layout, Ornament
 from tests.core.monogram.test_shapes import ink
 
 Shape = Callable[..., Tensor]
 TOP = BASELINE - CAP_HEIGHT
 SIZE = 128
+NUMBER = re.compile(r"-?\d*\.?\d+")
 LOTS = np.array([0.1, 0.2, 0.3, 0.4])
 
 
@@ -188,6 +194,31 @@ def test_a_frame_holds_the_letters_with_air_between(alphabet: dict[str, Tensor],
     assert len(composed.drawing.frames) == lines.get(frame, 1)
     assert max(most - least) == pytest.approx(0.93, abs=0.01)
     assert all(ink(intersection(a, b)) < 1e-6 for a, b in combinations(composed.drawing.pieces, 2))
+
+
+GOLDEN = {
+    "row": (Layout.STRAIGHT, "HT", None, None),
+    "weave": (Layout.INTERLACED, "HO", Frame.CIRCLE, None),
+    "band": (Layout.VYAZ, "HNLOT", Frame.BAND, Ornament.INLINE),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_recipe_comes_to_the_same_file_as_ever(alphabet: dict[str, Tensor], name: str) -> None:
+    """A change of these files is a change of every file that leaves us: of `ENGINE`, too."""
+    layout, word, frame, ornament = GOLDEN[name]
+    (composed,) = draw(alphabet, layout, word, frame=frame, ornament=ornament)
+    drawn = write(Format.SVG, composed.drawing, Page(), Origin({"letters": word}, 0, "00")).decode()
+    path = Path(__file__).parent / "golden" / f"{name}.svg"
+    if "VYAZ_WRITE_GOLDEN" in os.environ:
+        path.write_text(drawn)
+    kept = path.read_text()
+
+    assert composed.layout is layout
+    assert NUMBER.sub("#", drawn) == NUMBER.sub("#", kept)
+    # The last digit may fall differently where sums are added up by other instructions.
+    ours, theirs = ([float(each) for each in NUMBER.findall(text)] for text in (drawn, kept))
+    assert ours == pytest.approx(theirs, abs=0.0021)
 
 
 def test_each_layout_has_its_rule() -> None:
