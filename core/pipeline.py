@@ -67,7 +67,13 @@ class Drawn:
 
     recipe: Recipe
     composed: Composed
-    legibility: float | None
+    read: tuple[float, ...] | None  # probability that each letter is read as what it is; None without a judge
+    novelty: float | None  # of its style; None where the network does not know
+
+    @property
+    def legibility(self) -> float | None:
+        """How surely that letter is read which is read least surely."""
+        return min(self.read) if self.read is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +186,13 @@ class Composer:
             for index in range(start, stop)
         ]
         composed = compose(own, fine.view(*fields.shape)[rows].cpu(), wishes)
-        legible = self._read(recipes, rows, _as_seen(letters, composed, rows))
+        read = self._read(recipes, rows, _as_seen(letters, composed, rows))
+        novelty = self._novelty(recipes, rows)
         return [
             ItemError(index, fault or found.fault)
             if fault or found.fault
-            else Drawn(recipes.recipe(index), found, read)
-            for index, fault, found, read in zip(range(start, stop), faults, composed, legible, strict=True)
+            else Drawn(recipes.recipe(index), found, sure, new)
+            for index, fault, found, sure, new in zip(range(start, stop), faults, composed, read, novelty, strict=True)
         ]
 
     def _draw(self, recipes: Recipes, rows: slice) -> Tensor:
@@ -227,18 +234,25 @@ class Composer:
             w = self._steerable.steer(w, torch.tensor([moved], device=self._device))
         return w
 
-    def _read(self, recipes: Recipes, rows: slice, letters: Tensor) -> list[float | None]:
-        """Return each item's legibility: how surely the judge reads the letter that it reads least surely."""
+    def _read(self, recipes: Recipes, rows: slice, letters: Tensor) -> Sequence[tuple[float, ...] | None]:
+        """Return how surely the judge reads each letter of each item."""
         if self._judge is None:
             return [None] * len(recipes)
         positions = self._positions(recipes, rows)
-        least = torch.ones(BLOCK, device=self._device)
+        found = []
         for place in range(self._places):
             read = judge.read(self._judge, letters[:, place, None]).softmax(dim=1)
             wanted = judge.merge(positions[:, place].clamp(min=0))
-            found = read.gather(1, wanted[:, None])[:, 0]
-            least = torch.where(positions[:, place] < 0, least, torch.minimum(least, found))
-        return [round(value, 4) for value in least[rows].tolist()]
+            found.append(read.gather(1, wanted[:, None])[:, 0])
+        sure, present = torch.stack(found, dim=1)[rows].tolist(), (positions[rows] >= 0).sum(1).tolist()
+        return [tuple(round(value, 4) for value in own[:count]) for own, count in zip(sure, present, strict=True)]
+
+    def _novelty(self, recipes: Recipes, rows: slice) -> Sequence[float | None]:
+        """Return how new each item's style is."""
+        if self._steerable is None:
+            return [None] * len(recipes)
+        found = self._steerable.novelty(self._style(recipes.style, rows))[rows]
+        return [round(value, 4) for value in found.tolist()]
 
     def _pad(self, values: NDArray[Any], rows: slice, filling: int) -> Tensor:
         """Put the values of some items into the rows of a whole block."""
@@ -279,7 +293,8 @@ def _pack(drawn: Drawn, spec: GenerateSpec) -> Made | Rejected:
     pixels = render(composed.drawing.pieces, spec.size)
     found = digest(pixels)
     ink = round(1 - int(pixels.sum(dtype=np.int64)) / (255 * pixels.size), 6)
-    worth = score(composed.drawing, pixels, drawn.legibility, as_asked=composed.layout is recipe.layout)
+    as_asked = composed.layout is recipe.layout
+    worth = score(composed.drawing, pixels, drawn.read, drawn.novelty, as_asked=as_asked)
     meta = {
         "index": recipe.index,
         "letters": recipe.letters,
@@ -290,6 +305,7 @@ def _pack(drawn: Drawn, spec: GenerateSpec) -> Made | Rejected:
         "digest": found.hex(),
         "ink": ink,
         "legibility": drawn.legibility,
+        "read": drawn.read,
         "score": worth.total,
         "figures": {**composed.drawing.figures, **asdict(worth)},
         "rotation": recipe.rotation,

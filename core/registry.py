@@ -43,6 +43,10 @@ class Ornament(StrEnum):
     INLINE = "inline"
     STENCIL = "stencil"
     SHADE = "shade"
+    WEDGE = "wedge"
+    BALL = "ball"
+    SPUR = "spur"
+    SPLIT = "split"
 
 
 class Format(StrEnum):

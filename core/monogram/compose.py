@@ -2,7 +2,7 @@
 their outlines."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from core.monogram.outline import Outline, move
 from core.monogram.render import outline_all
 from core.monogram.shapes import CutError
 from core.monogram.sight import see
+from core.monogram.strokes import thinnest
 from core.registry import Frame, Layout, Ornament
 
 
@@ -83,13 +84,17 @@ def compose(glyphs: Glyphs, letters: Tensor, wishes: Sequence[Wish]) -> list[Com
         placed |= {row: placement.row(number) for number, row in enumerate(rows)}
     growth = np.stack([placed[row][1] for row in range(len(wishes))])
     growth = spare(letters, torch.from_numpy(growth)).numpy()
-    outlines = iter(outline_all(_grow(letters, growth)[glyphs.present].unsqueeze(1)))
+    grown = _grow(letters, growth)[glyphs.present].unsqueeze(1)
+    outlines = iter(outline_all(grown))
     stem = glyphs.stem.cpu().numpy() + 2 * growth[..., 0]
+    hairline = np.full(stem.shape, np.nan)
+    hairline[glyphs.present.numpy()] = thinnest(grown)
     drawn = []
     for row, wish in enumerate(wishes):
         own = [next(outlines) for _ in range(int(glyphs.present[row].sum()))]
         try:
-            drawn.append(_finish(glyphs.take([row]), own, placed[row][0], stem[row, : len(own)], wish))
+            found = _finish(glyphs.take([row]), own, placed[row][0], stem[row, : len(own)], wish)
+            drawn.append(_add_stroke(found, hairline[row, : len(own)] / stem[row, : len(own)]))
         except CutError as error:
             drawn.append(Composed(Drawing((), ()), wish.layout, None, fault=str(error)))
     return drawn
@@ -113,6 +118,17 @@ def _finish(glyphs: Glyphs, letters: list[Outline], matrix: Floats, stem: Floats
     if wish.frame is not None:
         drawing = add_frame(drawing, wish.frame)
     return Composed(drawing, layout, seen)
+
+
+def _add_stroke(composed: Composed, share: Floats) -> Composed:
+    """Say how thin the thinnest stroke is, from what it is of each letter's stem."""
+    drawing = composed.drawing
+    strokes = np.array(drawing.stems) * np.resize(share, len(drawing.stems))
+    known = strokes[np.isfinite(strokes)]
+    if len(known) == 0:
+        return composed
+    figures = {**drawing.figures, "stroke": round(float(known.min()), 5)}
+    return replace(composed, drawing=replace(drawing, figures=figures))
 
 
 def _grow(letters: Tensor, growth: Floats) -> Tensor:

@@ -1,4 +1,5 @@
-"""What may be done to the letters of a drawing once they stand: contours, a line within, bridges, a hatched shadow.
+"""What may be done to the letters of a drawing once they stand: contours, a line within, bridges, a hatched shadow,
+other ends of strokes, room for a name.
 
 Pieces never overlap afterwards, as before; woven letters stay woven.
 """
@@ -14,6 +15,7 @@ from core.monogram.composition import Drawing
 from core.monogram.curves import straighten
 from core.monogram.outline import Outline, bounds, flatten
 from core.monogram.shapes import area, difference, grow, intersection, union
+from core.monogram.terminals import find_ends, finish
 from core.registry import Ornament
 
 Floats = NDArray[np.float64]
@@ -28,6 +30,9 @@ DEPTH: Final = 0.75  # of a stem: how far a shadow falls, across and down
 AIR: Final = 0.22  # of a stem, between a letter and its shadow
 HATCH: Final = 0.3  # of a stem, from line to line
 INKED: Final = 0.42  # of that, what is line
+ROOM: Final = 0.24  # of the letters' height, the room that a split leaves for a name
+LEAST_ROOM: Final = 2.5  # stems, at the least
+RULE: Final = 0.3  # of a stem, the lines above and below it
 _CRUMB: Final = 1.5e-5  # of the canvas's area: less is no piece that anybody could make
 
 
@@ -92,6 +97,39 @@ def _shade(drawing: Drawing, stem: float) -> Drawing:
     return replace(drawing, shadows=(_without_crumbs(intersection(seen, hatch)),))
 
 
+def _finish(ornament: Ornament) -> Callable[[Drawing, float], Drawing]:
+    """Return what gives strokes other ends; where those would meet another letter, they keep the gap from it."""
+
+    def end(drawing: Drawing, stem: float) -> Drawing:
+        uncut = drawing.whole or drawing.letters
+        air = float(drawing.figures.get("gap", AIR * stem))
+        letters = list(drawing.letters)
+        for number, (letter, whole) in enumerate(zip(drawing.letters, uncut, strict=True)):
+            ends = [finish(each, ornament, stem) for each in find_ends(whole, stem)]
+            # An end that was left out where it goes under has nothing to stand on.
+            ends = [each for each in ends if intersection(each, letter).contours]
+            others = [grow(other, air) for place, other in enumerate(letters) if place != number]
+            if ends:
+                added = difference(union(ends), union(others)) if others else union(ends)
+                letters[number] = _without_crumbs(union([letter, added]))
+        return replace(drawing, letters=tuple(letters))
+
+    return end
+
+
+def _split(drawing: Drawing, stem: float) -> Drawing:
+    """Leave a band across the middle free for a name, between two lines."""
+    low, high = bounds(drawing.letters)
+    middle, half = float(low[1] + high[1]) / 2, max(ROOM * float(high[1] - low[1]), LEAST_ROOM * stem) / 2
+    line = max(RULE * stem, LEAST_LINE)
+    left, right = float(low[0]), float(high[0])
+    cut = _box(left - 0.1, middle - half, right + 0.1, middle + half)
+    letters = (_without_crumbs(difference(letter, cut)) for letter in drawing.letters)
+    inner = half - AIR * stem
+    rules = [_box(left, y, right, y + line) for y in (middle - inner, middle + inner - line)]
+    return replace(drawing, letters=tuple(letters), frames=(*drawing.frames, *rules))
+
+
 def _sweep(letter: Outline, depth: float) -> Outline:
     """Return what a letter passes over on its way to the right and down."""
     way = np.array([depth, depth])
@@ -129,4 +167,8 @@ _OPERATORS: Final[Mapping[Ornament, Callable[[Drawing, float], Drawing]]] = {
     Ornament.INLINE: _inline,
     Ornament.STENCIL: _stencil,
     Ornament.SHADE: _shade,
+    Ornament.WEDGE: _finish(Ornament.WEDGE),
+    Ornament.BALL: _finish(Ornament.BALL),
+    Ornament.SPUR: _finish(Ornament.SPUR),
+    Ornament.SPLIT: _split,
 }

@@ -19,6 +19,7 @@ PARALLEL: Final = np.radians(12)  # sides of one stroke differ by less
 WIDEST: Final = 0.25  # of the canvas: what is thicker is no stroke
 DEPTH: Final = 0.8  # of half its thickness lies the middle of a stroke from the nearest edge, or the run goes along it
 FEWEST: Final = 0.03  # of the canvas: so many rows of a letter must cross a stem to measure it
+_SHALLOW: Final = 0.3  # cells: what is no deeper is an edge
 _PORTION: Final = 128  # letters at a time
 
 
@@ -47,6 +48,28 @@ def measure(letters: Tensor) -> Strokes:
     """
     portions = [letters[start : start + _PORTION] for start in range(0, len(letters), _PORTION)]
     return Strokes.join([_measure(portion.float()) for portion in portions or [letters]])
+
+
+def thinnest(letters: Tensor) -> Floats:
+    """Return how thick the thinnest strokes of fields [N, 1, h, h] are, [N] of the canvas; nan without ink.
+
+    Strokes are deepest along their middles: twice the depth that all but a twentieth of the cells have which no
+    neighbour is deeper than. Hairlines count however they lean; tips do not, since they only grow deeper.
+    """
+    size = letters.shape[-1]
+    field = letters[:, 0].float()
+    deepest = F.max_pool2d(field, 3, 1, 1)
+    owner, row, column = ((field == deepest) & (field > _SHALLOW / size)).nonzero().T
+    depth = field[owner, row, column].numpy(force=True).astype(np.float64)
+    letter = owner.numpy(force=True)
+    order = np.lexsort((depth, letter))
+    often = np.bincount(letter, minlength=len(letters))
+    first = np.cumsum(often) - often
+    found = np.full(len(letters), np.nan)
+    inked = often > 0
+    # The middle lies up to half a cell beside the deepest cell, a quarter on average: right to half a cell either way.
+    found[inked] = 2 * depth[order][first[inked] + often[inked] // 20] + 0.5 / size
+    return found
 
 
 def _measure(letters: Tensor) -> Strokes:

@@ -37,6 +37,11 @@ class Steerable(Generator, Protocol):
         """Move styles w [N, W] by standard deviations of each `core.registry.Attribute`, in their order: [N, 5]."""
         ...
 
+    def novelty(self, w: Tensor) -> Tensor:
+        """Say how far styles w [N, W] are from the nearest that was learnt from: [N], 0 for the same, 1 for as far as
+        those are from each other."""
+        ...
+
 
 LOADERS: Final[Mapping[Family, Callable[[Weights, Mapping[str, str]], Any]]] = {
     Family.MLP: mlp.Generator.load,

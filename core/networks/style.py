@@ -241,6 +241,17 @@ class Generator(nn.Module):
         """Move style vectors by `ATTRIBUTES` [N, 5], in standard deviations of the fonts trained on."""
         return w + attributes @ self.directions
 
+    def novelty(self, w: Tensor) -> Tensor:
+        """Say how far styles w [N, W] are from the nearest prototype [N]: 0 for the same, 1 for as far as one prototype
+        is from the next, three of four times, or farther."""
+        # Differences one by one: a matrix product would round by the rows beside.
+        far = torch.stack([(self.sampler.prototypes - each).square().sum(1).amin() for each in w]).sqrt()
+        return (far / self._apart()).clamp(max=1)
+
+    def _apart(self) -> Tensor:
+        gaps = torch.cdist(self.sampler.prototypes, self.sampler.prototypes).fill_diagonal_(torch.inf)
+        return gaps.amin(1).quantile(0.75).clamp(min=1e-6)
+
     def draw(self, w: Tensor, letters: Tensor) -> Tensor:
         """Draw letters [N] in styles w [N, W]: fields [N, 1, 128, 128], or 64 cells without a finisher."""
         summed: Tensor = self.decoder(w, letters)

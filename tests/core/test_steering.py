@@ -31,6 +31,9 @@ class Steered(mlp.Generator):
         w = super().styles(z, psi)
         return torch.cat([w, torch.zeros(len(w), 1)], dim=1)
 
+    def novelty(self, w: Tensor) -> Tensor:
+        return torch.full((len(w),), 0.5)
+
     def steer(self, w: Tensor, attributes: Tensor) -> Tensor:
         weight = list(Attribute).index(Attribute.WEIGHT)
         return torch.cat([w[:, :-1], w[:, -1:] + attributes[:, weight, None]], dim=1)

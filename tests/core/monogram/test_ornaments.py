@@ -8,12 +8,14 @@ import pytest
 from core.monogram.composition import Drawing
 from core.monogram.ornaments import AIR, CONTOUR, DEPTH, HATCH, INKED, INLINE, add_ornament
 from core.monogram.outline import Outline, bounds, rasterise
-from core.monogram.shapes import area, difference, intersection, union
+from core.monogram.shapes import area, difference, grow, intersection, union
+from core.monogram.terminals import find_ends
 from core.monogram.weave import weave
 from core.registry import Ornament
 from tests.core.monogram.test_shapes import box, disc, ink
 
 STEM = 0.1
+ENDS = (Ornament.WEDGE, Ornament.BALL, Ornament.SPUR)
 BAR, RING = box(0.2, 0.2, 0.3, 0.8), difference(disc(0.65, 0.5, 0.2), disc(0.65, 0.5, 0.1))
 PLAIN = Drawing((BAR, RING), (STEM, STEM))
 ACROSS, DOWN = box(0.1, 0.45, 0.9, 0.55), box(0.45, 0.1, 0.55, 0.9)
@@ -33,8 +35,9 @@ def test_pieces_do_not_overlap_and_letters_stay_where_they_were(ornament: Orname
 
     assert all(ink(intersection(a, b)) < 1e-6 for a, b in combinations(drawn.pieces, 2))
     for letter, before in zip(drawn.letters, PLAIN.letters, strict=True):
-        assert np.allclose(bounds([letter]), bounds([before]), atol=2e-3)
-        assert not ink(difference(letter, before)) > 1e-5
+        if ornament not in (*ENDS, Ornament.SPLIT):
+            assert np.allclose(bounds([letter]), bounds([before]), atol=2e-3)
+            assert not ink(difference(letter, before)) > 1e-5
 
 
 def test_an_outline_leaves_contours_of_one_thickness() -> None:
@@ -103,3 +106,48 @@ def test_a_shadow_is_hatched_and_keeps_off_the_letters() -> None:
     shade = swept - 0.06 - air * (0.6 + 0.1 - 2 * air)
     assert ink(shadow) == pytest.approx(shade * INKED, rel=0.15)
     assert parts(shadow) == pytest.approx((0.6 + depth) / (HATCH * STEM), abs=3)
+
+
+@pytest.mark.parametrize("ornament", ENDS)
+def test_blunt_ends_are_finished_and_round_strokes_have_none(ornament: Ornament) -> None:
+    bar, ring = add_ornament(PLAIN, ornament).letters
+
+    assert len(find_ends(BAR, STEM)) == 2
+    assert find_ends(RING, STEM) == []
+    assert ring == RING
+    assert ink(difference(BAR, bar)) < 1e-5
+    assert ink(bar) > ink(BAR) + 0.002
+    assert parts(bar) == 1
+
+
+def test_a_ball_is_round_and_hides_the_end() -> None:
+    bar = add_ornament(PLAIN, Ornament.BALL).letters[0]
+    low, high = bounds([bar])
+
+    assert high[0] - low[0] == pytest.approx(2 * 0.85 * STEM, abs=1e-3)
+    assert (low[1], high[1]) == pytest.approx((0.2 + 0.045 - 0.085, 0.8 - 0.045 + 0.085), abs=1e-3)
+
+
+def test_finished_ends_keep_the_gap_from_other_letters() -> None:
+    near = box(0.34, 0.1, 0.4, 0.9)
+    bar, other = add_ornament(Drawing((BAR, near), (STEM, STEM), figures={"gap": 0.03}), Ornament.WEDGE).letters
+
+    assert ink(bar) > ink(BAR)
+    assert not intersection(grow(bar, 0.028), other).contours
+
+
+def test_an_end_that_is_not_seen_is_not_finished() -> None:
+    cut = difference(BAR, box(0.1, 0.6, 0.4, 0.9))
+    bar = add_ornament(Drawing((cut,), (STEM,), whole=(BAR,)), Ornament.BALL).letters[0]
+
+    assert bounds([bar])[1][1] < 0.61
+
+
+def test_a_split_leaves_room_between_two_lines() -> None:
+    drawn = add_ornament(PLAIN, Ornament.SPLIT)
+    room = intersection(union(drawn.letters), box(0.0, 0.38, 1.0, 0.62))
+
+    assert not room.contours
+    assert len(drawn.frames) == 2
+    assert [parts(letter) for letter in drawn.letters] == [2, 2]
+    assert bounds(drawn.frames)[0][0] == pytest.approx(bounds(drawn.letters)[0][0])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.monogram.strokes import measure
+from core.monogram.strokes import measure, thinnest
 from core.training.datasets.archive import CLAMP
 from tests.core.training.metrics.specimens import box, draw, letter_h, ring
 
@@ -47,3 +47,15 @@ def test_ink_up_to_the_border_and_no_ink_are_measured_without_error() -> None:
 
     assert np.isnan(found.stem).all()
     assert len(measure(torch.zeros(0, 1, 64, 64)).stem) == 0
+
+
+@pytest.mark.parametrize("slant", [0.0, 0.25])
+def test_the_thinnest_stroke_is_the_hairline(slant: float) -> None:
+    hair, even = thinnest(torch.cat([draw(letter_h(stem=0.1, bar=bar, slant=slant), size=128) for bar in (0.03, 0.1)]))
+
+    assert hair == pytest.approx(0.03, abs=0.55 / 128)
+    assert even == pytest.approx(0.1, abs=0.55 / 128)
+
+
+def test_without_ink_there_is_no_thinnest_stroke() -> None:
+    assert np.isnan(thinnest(torch.full((2, 1, 32, 32), -1.0))).all()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.errors import JobError
-from core.networks import families, mlp
+from core.networks import families, mlp, style
 from core.registry import Family
 
 
@@ -45,3 +45,15 @@ def test_weights_that_draw_no_letters_are_refused(family: str) -> None:
     with pytest.raises(JobError, match="families that do: mlp") as refused:
         families.load({}, {"family": family})
     assert len(str(refused.value)) < 200
+
+
+def test_a_style_is_the_newer_the_farther_it_is_from_all_that_were_learnt_from() -> None:
+    network = style.Generator(style.Architecture(prototypes=64, style=16))
+    network.sampler.prototypes.copy_(torch.randn(64, 16, generator=torch.Generator().manual_seed(1)))
+    first, second = network.sampler.prototypes[:2]
+    known, near, between, far = network.novelty(
+        torch.stack([first, 0.9 * first + 0.1 * second, first + second, 9 * first])
+    )
+
+    assert known == 0
+    assert 0 < near < between <= far == 1

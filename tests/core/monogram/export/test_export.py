@@ -137,7 +137,9 @@ def test_a_dxf_has_closed_polylines_on_a_layer_each() -> None:
     for line in drawing.entities:
         x, y = np.array([point[:2] for point in line.points]).T
         twice = (np.roll(x, 1) * y - x * np.roll(y, 1)).sum()
-        areas[line.layer] = areas.get(line.layer, 0) - twice / 2  # y points up: what ran clockwise now runs the other way
+        areas[line.layer] = (
+            areas.get(line.layer, 0) - twice / 2
+        )  # y points up: what ran clockwise now runs the other way
 
     assert {line.dxftype for line in drawing.entities} == {"LWPOLYLINE"}
     assert all(line.is_closed for line in drawing.entities)
