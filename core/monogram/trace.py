@@ -13,19 +13,16 @@ from torch import Tensor
 
 from core.monogram import curves
 from core.monogram.corners import Corners, restore
+from core.monogram.lines import BESIDE, NOISY, WOBBLY, find_axis, is_straight, leaves_chord, set_upright
 from core.monogram.outline import Outline, crossings
 from core.monogram.rings import STEPS, Bools, Floats, Ints, Rings, follow, join
 
 _TOLERANCE: Final = (0.08, 0.25)  # cells between a contour and its curve: where it is exact, and at the most
-_WOBBLY: Final = 0.4  # the same of an edge with noise
-_NOISY: Final = 0.4  # of the squares beside such an edge, at the least, a cubic leaves
-_BESIDE: Final = 0.6  # cells: the most that points beside a corner may be off
 # Cells beside a straight edge, and the most it turns. Between two corners half a percent of the cap height of bow is
 # taken out: no eye takes it for a curve.
 _BOUNDED: Final = (0.35, np.deg2rad(8))
 _STRICT: Final = (0.12, np.deg2rad(4))  # where it flows into a curve
 _ROUNDED: Final = 3  # steps beside a corner that say little about its edges; more where it is sharp
-_UPRIGHT: Final = np.deg2rad(0.5)  # an edge nearer than this to an axis is on it
 _RUN: Final = 5 * STEPS  # half the shortest straight edge that flows into a curve
 _LONG_RUN: Final = 8 * STEPS  # the same where it wobbles
 _TRIM: Final = 2 * STEPS  # taken off its ends
@@ -222,7 +219,7 @@ class _Shape:
         level = np.zeros(len(self.points), dtype=np.bool_)
         noise = [0.0] * self.fields
         step = np.arange(len(self.points)) - self.rings.first
-        for half, flat, noisy in ((_RUN, _STRICT[0], False), (_LONG_RUN, _WOBBLY, True)):
+        for half, flat, noisy in ((_RUN, _STRICT[0], False), (_LONG_RUN, WOBBLY, True)):
             offsets = np.arange(-half, half + 1, half // 10)
             basis = np.linalg.qr(np.vander(offsets / half, 4, increasing=True))[0]
             middle = np.flatnonzero((self.room >= half) & (step % STEPS == 0))
@@ -240,7 +237,7 @@ class _Shape:
             total = squares.sum(axis=0)
             left = np.maximum(total - power[0] - power[1], 0.0)
             if noisy:
-                straight &= left > _NOISY * total
+                straight &= left > NOISY * total
             else:
                 noise = _quarters(np.sqrt(left / len(offsets)), self.rings.owner[middle], self.fields)
             level[self.rings.around(middle[straight], np.arange(-half, half + 1))] = True
@@ -312,19 +309,19 @@ class _Shape:
         """Return the straight edge between two steps, if the points between are on one."""
         after, before = (min(int(self.rounded[first + at % count]), max(_ROUNDED, (j - i) // 16)) for at in (i, j))
         every = self.points[first + np.arange(i, j + 1) % count]
-        if _leaves_chord(every[1:-1]):
+        if leaves_chord(every[1:-1]):
             return None
         points = every[min(after, (j - i) // 4) : j - i + 1 - min(before, (j - i) // 4)]
         if len(points) < 3:
             return None
         middle = points.mean(axis=0)
-        direction = _find_axis(points - middle, points[-1] - points[0])
+        direction = find_axis(points - middle, points[-1] - points[0])
         left = np.array([-direction[1], direction[0]])
-        if not _is_straight((points - middle) @ direction, (points - middle) @ left, *limits):
+        if not is_straight((points - middle) @ direction, (points - middle) @ left, *limits):
             return None
-        if np.abs((every[1:-1] - middle) @ left).max() > _BESIDE:
+        if np.abs((every[1:-1] - middle) @ left).max() > BESIDE:
             return None
-        return _Line(i, j, middle, _set_upright(direction))
+        return _Line(i, j, middle, set_upright(direction))
 
     def _find_extrema(self, first: int, count: int, nodes: list[int], lines: list[_Line]) -> list[int]:
         """Return the steps of a ring where it turns past an axis, none close to another node or on a straight edge."""
@@ -363,43 +360,6 @@ def _quarters(values: Floats, owner: Ints, fields: int) -> list[float]:
     """Return the lower quartile of the values of each field, 0 where it has none; owners stand in order."""
     ends = np.searchsorted(owner, np.arange(fields + 1)).tolist()
     return [float(np.quantile(values[low:high], 0.25)) if high > low else 0.0 for low, high in pairwise(ends)]
-
-
-def _leaves_chord(points: Floats) -> bool:
-    """Say whether points [n, 2] are so far from their chord that no line is near all of them."""
-    if len(points) < 3:
-        return False
-    (x, y), (u, v) = (points - points[0]).T, points[-1] - points[0]
-    return bool(np.abs(x * v - y * u).max() > (2 * _BESIDE + 0.1) * np.hypot(u, v))
-
-
-def _find_axis(points: Floats, forward: Floats) -> Floats:
-    """Return the unit direction along which points [n, 2] about their mean spread most, not against `forward` [2]."""
-    x, y = points.T
-    angle = 0.5 * np.arctan2(2 * (x * y).sum(), (x * x).sum() - (y * y).sum())
-    axis = np.array([np.cos(angle), np.sin(angle)])
-    return axis if axis @ forward >= 0 else -axis
-
-
-def _is_straight(u: Floats, v: Floats, flat: float, level: float) -> bool:
-    """Say whether points `v` beside a line and `u` along it are that line, wobbling perhaps."""
-    most, length = np.abs(v).max(), np.ptp(u)
-    if most > _WOBBLY:
-        return False
-    basis = np.linalg.qr(np.vander(u / max(length, 1e-9), 4, increasing=True))[0]
-    parts = v @ basis
-    # A parabola of this sagitta turns by 8 sagittas over its chord.
-    bend = 8 * abs(parts[2]) * np.ptp(basis[:, 2]) / max(length, 1e-9)
-    if most < flat and (length < 4 or bend < level):
-        return True
-    # What a cubic explains is shape; what it does not is noise.
-    left = v - basis @ parts
-    return bool(length > 12 and left @ left > _NOISY * (v @ v))
-
-
-def _set_upright(direction: Floats) -> Floats:
-    slim = np.abs(direction) < np.sin(_UPRIGHT)
-    return np.where(slim, 0.0, np.sign(direction)) if slim.any() else direction
 
 
 def _shift(node: _Node, count: int) -> _Node:

@@ -11,12 +11,14 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 
 from core.monogram.picture import decode
 from tests.vyaz.conftest import House, Vyaz
 from vyaz import Client
 from vyaz.cli.output import shorten
+from vyaz.cli.variants import read_mm
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -361,3 +363,16 @@ def read_all(screen: int) -> str:
             os.close(screen)
             return drawn.decode()
         drawn += part
+
+
+@pytest.mark.parametrize(
+    ("text", "millimetres"), [("50mm", 50), (" 5 cm ", 50), ("2in", 50.8), ("7.5", 7.5), ("1e1mm", 10)]
+)
+def test_lengths_are_read_in_what_workshops_write(text: str, millimetres: float) -> None:
+    assert read_mm(text) == pytest.approx(millimetres)
+
+
+@pytest.mark.parametrize("text", ["", "mm", "5 ells", "five", "1.2.3mm", "5mm x 5mm"])
+def test_what_is_no_length_is_refused_by_name(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is no length"):
+        read_mm(text)
