@@ -30,6 +30,7 @@ DEPTH: Final = 0.75  # of a stem: how far a shadow falls, across and down
 AIR: Final = 0.22  # of a stem, between a letter and its shadow
 HATCH: Final = 0.3  # of a stem, from line to line
 INKED: Final = 0.42  # of that, what is line
+ENDS: Final = 2  # blunt ends that a letter must have to be given others: one with serifs has its own
 ROOM: Final = 0.24  # of the letters' height, the room that a split leaves for a name
 LEAST_ROOM: Final = 2.5  # stems, at the least
 RULE: Final = 0.3  # of a stem, the lines above and below it
@@ -105,7 +106,10 @@ def _finish(ornament: Ornament) -> Callable[[Drawing, float], Drawing]:
         air = float(drawing.figures.get("gap", AIR * stem))
         letters = list(drawing.letters)
         for number, (letter, whole) in enumerate(zip(drawing.letters, uncut, strict=True)):
-            ends = [finish(each, ornament, stem) for each in find_ends(whole, stem)]
+            found = find_ends(whole, stem)
+            if len(found) < ENDS:
+                continue
+            ends = [finish(each, ornament, stem) for each in found]
             # An end that was left out where it goes under has nothing to stand on.
             ends = [each for each in ends if intersection(each, letter).contours]
             others = [grow(other, air) for place, other in enumerate(letters) if place != number]

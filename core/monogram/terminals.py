@@ -13,9 +13,9 @@ from core.registry import Ornament
 
 Floats = NDArray[np.float64]
 
-WIDTHS: Final = (0.5, 1.6)  # of a stem, an end
-CORNER: Final = (np.radians(55), np.radians(125))  # to which an end turns at either side
-FLANK: Final = 0.6  # of a stem, at the least, that either side of a stroke runs on from its end
+WIDTHS: Final = (0.4, 1.9)  # of a stem, an end
+CORNER: Final = (np.radians(45), np.radians(135))  # to which an end turns at either side
+FLANK: Final = 0.35  # of a stem, at the least, that either side of a stroke runs on from its end
 _ARC: Final = 0.5523  # of its radius, the handles of a quarter of a circle
 
 
@@ -52,7 +52,7 @@ def _find(contour: Floats, stem: float) -> list[End]:
     fine &= ((turns > CORNER[0]) & (turns < CORNER[1])).all(axis=0)
     return [
         End(contour[at, 0], contour[at, 3], _unit(before[at] - after[at]))
-        for at in np.flatnonzero(fine & (np.linalg.norm(before - after, axis=1) > 1.5))
+        for at in np.flatnonzero(fine & (np.linalg.norm(before - after, axis=1) > 1.4))
     ]
 
 
