@@ -93,7 +93,7 @@ def compose(glyphs: Glyphs, letters: Tensor, wishes: Sequence[Wish]) -> list[Com
     for row, wish in enumerate(wishes):
         own = [next(outlines) for _ in range(int(glyphs.present[row].sum()))]
         try:
-            found = _finish(glyphs.take([row]), own, placed[row][0], stem[row, : len(own)], wish)
+            found = _finish(glyphs.take(slice(row, row + 1)), own, placed[row][0], stem[row, : len(own)], wish)
             drawn.append(_add_stroke(found, hairline[row, : len(own)] / stem[row, : len(own)]))
         except CutError as error:
             drawn.append(Composed(Drawing((), ()), wish.layout, None, fault=str(error)))

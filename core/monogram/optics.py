@@ -5,7 +5,6 @@ half side `REACH`. Lengths in the frame are integers in units of 1 / `UNIT` of t
 comparisons are exact.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
@@ -49,16 +48,9 @@ class Glyphs:
         usual = stem.nanmedian(dim=1, keepdim=True).values
         return cls(field, present, transform, torch.where(present & ~stem.isfinite(), usual, stem))
 
-    def take(self, rows: Sequence[int]) -> Self:
-        """Return some of the variants."""
-        each = list(rows)
-        return replace(
-            self,
-            field=self.field[each],
-            present=self.present[each],
-            transform=self.transform[each],
-            stem=self.stem[each],
-        )
+    def take(self, rows: list[int] | slice) -> Self:
+        """Return some of the variants; a slice of them shares their memory."""
+        return type(self)(self.field[rows], self.present[rows], self.transform[rows], self.stem[rows])
 
 
 @dataclass(frozen=True, slots=True)

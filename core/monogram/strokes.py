@@ -58,7 +58,10 @@ def thinnest(letters: Tensor) -> Floats:
     """
     size = letters.shape[-1]
     field = letters[:, 0].float()
-    deepest = F.max_pool2d(field, 3, 1, 1)
+    # Maxima of slices: many times as fast as a pooling layer.
+    deepest = F.pad(field, (1, 1, 1, 1), value=-CLAMP)
+    for axis in (1, 2):
+        deepest = torch.stack([deepest.narrow(axis, step, size) for step in range(3)]).amax(0)
     owner, row, column = ((field == deepest) & (field > _SHALLOW / size)).nonzero().T
     depth = field[owner, row, column].numpy(force=True).astype(np.float64)
     letter = owner.numpy(force=True)
