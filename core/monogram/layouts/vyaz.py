@@ -24,6 +24,7 @@ HEIGHT: Final = (9.0, 17.0)  # masts: of a short band and of a long one
 TALL: Final = 0.5  # of a band's length, between these
 WHITE: Final = 0.85  # masts between letters that do not share one
 LEVEL: Final = 0.8  # of a mast: strokes that lie flat
+MARKS: Final = (0.11, 0.16)  # of the height: where marks end, and where the letters begin that have them
 TUCKED: Final = 0.6  # of the height: what is lower is tucked
 MAST: Final = 0.85  # of the height: ink as tall is a mast, and the side of a narrow О is none
 _CELLS: Final = 64
@@ -61,7 +62,7 @@ def place(glyphs: Glyphs) -> Placement:
 def finish(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Floats) -> Drawing:
     """Set letters side by side, as near as their sides let them; let neighbours with masts share one; and bring the
     band onto the canvas."""
-    placed = [move(letter, own) for letter, own in zip(letters, matrix[0], strict=True)]
+    placed = [_settle_marks(move(letter, own)) for letter, own in zip(letters, matrix[0], strict=True)]
     low, high = bounds(placed)
     top, tall = float(low[1]), float(high[1] - low[1])
     drawn = stem / matrix[0, :, 0, 0]
@@ -89,6 +90,29 @@ def finish(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Float
     centred, uncut = ([move(letter, matrix) for letter in letters] for letters in (band, whole))
     figures = {"shared": shared, "tucked": tucked, "joined": round((shared + tucked) / neighbours, 4)}
     return Drawing(tuple(centred), tuple((drawn / matrix[0, 0]).tolist()), whole=tuple(uncut), figures=figures)
+
+
+def _settle_marks(letter: Outline) -> Outline:
+    """Let a letter with a breve or dots be nearly as tall as those without: what it has above is made lower for it."""
+    low, high = bounds([letter])
+    body = max(letter.contours, key=lambda contour: float(np.ptp(contour[:, :, 1])))
+    begin = float(body[:, :, 1].min())
+    marks = [contour for contour in letter.contours if contour[:, :, 1].max() < begin]
+    if not marks:
+        return letter
+    top, bottom = float(low[1]), float(high[1])
+    lowest = max(float(contour[:, :, 1].max()) for contour in marks)
+    end, start = top + MARKS[0] * (bottom - top), top + MARKS[1] * (bottom - top)
+
+    def settle(contour: Floats) -> Floats:
+        is_mark = contour[:, :, 1].max() < begin
+        before, after = ((top, lowest), (top, end)) if is_mark else ((begin, bottom), (start, bottom))
+        scale = (after[1] - after[0]) / max(before[1] - before[0], 1e-6)
+        if is_mark and scale > 1:
+            scale = 1.0
+        return np.stack([contour[..., 0], after[0] + (contour[..., 1] - before[0]) * scale], axis=-1)
+
+    return Outline(tuple(settle(contour) for contour in letter.contours))
 
 
 def _find_masts(letter: Outline, top: float, tall: float, mast: float) -> tuple[bool, bool]:

@@ -46,6 +46,7 @@ def alphabet(box: Shape) -> dict[str, Tensor]:
         "T": bars((0.47, TOP, 0.53, BASELINE), (0.3, TOP, 0.7, TOP + 0.05)),
         "I": bars((0.47, TOP, 0.53, BASELINE)),
         "L": bars((0.3, TOP, 0.36, BASELINE), (0.3, BASELINE - 0.05, 0.6, BASELINE)),
+        "i": bars((0.45, TOP, 0.55, TOP + 0.06), (0.47, TOP + 0.13, 0.53, BASELINE)),
         "O": bars(
             (0.3, TOP, 0.36, BASELINE),
             (0.64, TOP, 0.7, BASELINE),
@@ -169,6 +170,19 @@ def test_a_band_is_condensed_and_even(alphabet: dict[str, Tensor]) -> None:
 
     assert all((high[1] - low[1]) == pytest.approx(tallest, rel=0.03) for low, high in boxes)
     assert tallest / np.median([high[0] - low[0] for low, high in boxes]) > 3
+
+
+def test_a_letter_with_a_mark_is_nearly_as_tall_as_the_others(alphabet: dict[str, Tensor]) -> None:
+    (composed,) = draw(alphabet, Layout.VYAZ, "HiH")
+    (low, high), marked = bounds([composed.drawing.letters[0]]), composed.drawing.letters[1]
+    tall = high[1] - low[1]
+    (mark_top, mark_end), (body_top, body_end) = sorted(
+        (contour[:, :, 1].min(), contour[:, :, 1].max()) for contour in marked.contours
+    )
+
+    assert (mark_top, body_end) == pytest.approx((low[1], high[1]), abs=0.02 * tall)
+    assert (mark_end - low[1]) / tall == pytest.approx(0.11, abs=0.02)
+    assert (body_top - low[1]) / tall == pytest.approx(0.16, abs=0.02)
 
 
 def test_a_letter_is_tucked_into_the_room_that_its_neighbour_leaves(alphabet: dict[str, Tensor]) -> None:
