@@ -30,7 +30,8 @@ def place(glyphs: Glyphs) -> Placement:
     """Find the best placements of letters; a variant that no clean one was found for has matrices of nan."""
     growth = thin(glyphs)
     fields = upright(glyphs) + growth[..., :1, None].float()
-    held = boxes(replace(glyphs, field=fields))
+    plain = torch.eye(2, dtype=torch.float64).expand_as(glyphs.transform)
+    held = boxes(replace(glyphs, field=fields, transform=plain))  # what their transforms do is done already
     matrix = torch.full((len(fields), KEPT, fields.shape[1], 2, 3), torch.nan, dtype=torch.float64)
     for number, count in enumerate(glyphs.present.sum(1).tolist()):
         # One by one: the same numbers come out whatever the variants beside.

@@ -9,7 +9,7 @@ import torch
 from core.alphabet import CAP_HEIGHT
 from core.monogram.composition import Drawing, Floats, Placement
 from core.monogram.layouts.interlaced import interlace, thin
-from core.monogram.optics import MARGIN, Glyphs, boxes, thickness
+from core.monogram.optics import MARGIN, Glyphs, behind, boxes, thickness
 from core.monogram.outline import Outline, move
 
 # How far the letter's middle lies from the axis, of its width; away from it the letter faces outwards.
@@ -32,7 +32,8 @@ def place(glyphs: Glyphs) -> Placement:
     across = middle[..., 0] - side / 2 - offset
     start = torch.stack([across, middle[..., 1] - side / 2], dim=-1)
     matrix = torch.cat([torch.diag_embed(side[..., None].expand(-1, -1, 2)), start[..., None]], dim=-1)
-    return Placement(matrix[:, :, None].expand(-1, -1, glyphs.present.shape[1], -1, -1), growth)
+    each = matrix[:, :, None].expand(-1, -1, glyphs.present.shape[1], -1, -1)
+    return Placement(behind(glyphs, each), growth)
 
 
 def _outwards(growth: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ from core.monogram.composition import Drawing
 from core.monogram.export.files import Origin, write
 from core.monogram.export.page import Page
 from core.monogram.field import union
-from core.monogram.optics import Glyphs, transform
+from core.monogram.optics import MARGIN, Glyphs, transform
 from core.monogram.outline import bounds
 from core.monogram.shapes import CutError, area, intersection
 from core.registry import ARITY, Format, Frame, Layout, Ornament
@@ -63,6 +63,7 @@ def draw(
     *words: str,
     frame: Frame | None = None,
     ornament: Ornament | None = None,
+    stretch: float = 0.0,
 ) -> list[Composed]:
     places = max(map(len, words))
     letters = torch.full((len(words), places, SIZE, SIZE), -1.0)
@@ -71,7 +72,7 @@ def draw(
         for place, letter in enumerate(word):
             letters[row, place], present[row, place] = alphabet[letter], True
     zero = torch.zeros(len(words), places, dtype=torch.float64)
-    glyphs = Glyphs.measured(letters, present, transform(zero, zero, zero))
+    glyphs = Glyphs.measured(letters, present, transform(zero, zero + stretch, zero))
     return compose(glyphs, letters, [Wish(layout, ornament, frame, LOTS)] * len(words))
 
 
@@ -170,6 +171,17 @@ def test_a_band_is_condensed_and_even(alphabet: dict[str, Tensor]) -> None:
 
     assert all((high[1] - low[1]) == pytest.approx(tallest, rel=0.03) for low, high in boxes)
     assert tallest / np.median([high[0] - low[0] for low, high in boxes]) > 3
+
+
+@pytest.mark.parametrize("layout", [Layout.STRAIGHT, Layout.STACKED, Layout.INTERLACED, Layout.MIRRORED])
+@pytest.mark.parametrize("stretch", [-0.3, 0.0, 0.3])
+def test_stretched_letters_fill_the_canvas_too(alphabet: dict[str, Tensor], layout: Layout, stretch: float) -> None:
+    (composed,) = draw(alphabet, layout, "H" if layout is Layout.MIRRORED else "HO", stretch=stretch)
+    low, high = bounds(composed.drawing.whole or composed.drawing.letters)
+
+    assert composed.layout is layout
+    assert max(high - low) == pytest.approx(1 - 2 * MARGIN, abs=0.02)
+    assert (low + high).tolist() == pytest.approx([1, 1], abs=0.03)
 
 
 def test_a_letter_with_a_mark_is_nearly_as_tall_as_the_others(alphabet: dict[str, Tensor]) -> None:
