@@ -4,7 +4,6 @@ Points are (x, y) in units of the side, y downwards, sampled at cell centres. Wh
 integers, so that no result depends on the order of summation, and with it on the number of threads.
 """
 
-import math
 from typing import Final
 
 import numpy as np
@@ -49,16 +48,20 @@ def grow(field: Tensor, amount: Tensor) -> Tensor:
     grown = offset(field, common.view(-1, 1, 1, 1))
     rest = amount - common[:, None]
     size = field.shape[-1]
-    steps = math.ceil(float(rest.max()) * size * 2) if rest.numel() else 0
-    if steps == 0:
+    # Each letter has a number of steps of its own: what comes of it may not depend on the letters beside.
+    steps = (rest.amax(dim=1) * size * 2).ceil()
+    if not len(field) or steps.max() == 0:
         return grown
     best = grown
     plain = torch.eye(2, 3, device=field.device).expand(len(field), 2, 3)
-    for step in range(1, steps + 1):
+    for step in range(1, int(steps.max()) + 1):
+        own = step <= steps
+        share = (step / steps.clamp(min=1)).clamp(max=1)[:, None]
         for sign in (-1, 1):
             matrix = plain.clone()
-            matrix[:, :, 2] = sign * rest * step / steps
-            best = torch.maximum(best, sample(grown, matrix.float(), size))
+            matrix[:, :, 2] = sign * rest * share
+            shifted = torch.maximum(best, sample(grown, matrix.float(), size))
+            best = torch.where(own.view(-1, 1, 1, 1), shifted, best)
     return best
 
 

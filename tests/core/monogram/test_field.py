@@ -152,3 +152,12 @@ def test_a_corner_of_a_fine_field_stays_sharper_than_the_spline_leaves_it() -> N
 def test_a_coarse_field_is_smoothed_four_times_as_fine() -> None:
     rough = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     assert torch.equal(field.resolve(rough), field.refine(rough, 4))
+
+
+def test_a_letter_grows_the_same_whatever_grows_beside_it() -> None:
+    lot = torch.Generator().manual_seed(4)
+    fields = torch.nn.functional.interpolate(torch.randn(6, 1, 9, 9, generator=lot), 96, mode="bicubic") / 20
+    amounts = torch.tensor([[0.0, 0.0], [0.011, 0.002], [0.002, 0.017], [-0.01, 0.01], [0.05, 0.0], [0.004, 0.003]])
+    alone = [field.grow(fields[at : at + 1], amounts[at : at + 1]) for at in range(6)]
+
+    assert torch.equal(field.grow(fields, amounts), torch.cat(alone))
