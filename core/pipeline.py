@@ -22,7 +22,7 @@ from torch import Tensor
 from core.catalogue.rows import VariantRow
 from core.errors import ItemError, JobError
 from core.monogram import field
-from core.monogram.compose import Composed, Wish, compose
+from core.monogram.compose import NOTHING, Composed, Wish, compose
 from core.monogram.optics import Glyphs, transform
 from core.monogram.picture import digest, encode
 from core.monogram.render import clean, render
@@ -185,7 +185,11 @@ class Composer:
             Wish(recipes.layout(index), self.spec.ornament, recipes.frame(index), recipes.lots[index - start])
             for index in range(start, stop)
         ]
-        composed = compose(own, fine.view(*fields.shape)[rows].cpu(), wishes)
+        # What has a fault already is not drawn.
+        sound = [row for row, fault in enumerate(faults) if not fault]
+        cleaned = fine.view(*fields.shape)[rows].cpu()[sound]
+        drawn = iter(compose(own.take(sound), cleaned, [wishes[row] for row in sound]))
+        composed = [NOTHING if fault else next(drawn) for fault in faults]
         read = self._read(recipes, rows, _as_seen(letters, composed, rows))
         novelty = self._novelty(recipes, rows)
         return [

@@ -16,7 +16,7 @@ from core.monogram.frames import add_frame
 from core.monogram.layouts import circle, interlaced, mirrored, single, stacked, straight, traditional, vyaz
 from core.monogram.optics import Glyphs, spare, thickness
 from core.monogram.ornaments import add_ornament
-from core.monogram.outline import Outline, move
+from core.monogram.outline import Outline, bounds, move
 from core.monogram.render import outline_all
 from core.monogram.shapes import CutError
 from core.monogram.sight import see
@@ -72,11 +72,16 @@ class Composed:
     fault: str = ""  # why nothing is drawn
 
 
+NOTHING: Final = Composed(Drawing((), ()), FALLBACK, None)
+
+
 def compose(glyphs: Glyphs, letters: Tensor, wishes: Sequence[Wish]) -> list[Composed]:
     """Draw N variants: their letters [N, L, h, w] as networks draw them, and on a finer grid in `glyphs`.
 
     What is drawn of a variant does not depend on the others.
     """
+    if not wishes:
+        return []
     placed: dict[int, tuple[Floats, Floats]] = {}
     for layout in sorted({wish.layout for wish in wishes}):
         rows = [row for row, wish in enumerate(wishes) if wish.layout is layout]
@@ -92,9 +97,12 @@ def compose(glyphs: Glyphs, letters: Tensor, wishes: Sequence[Wish]) -> list[Com
     drawn = []
     for row, wish in enumerate(wishes):
         own = [next(outlines) for _ in range(int(glyphs.present[row].sum()))]
+        if not all(letter.contours for letter in own):
+            drawn.append(Composed(Drawing((), ()), wish.layout, None, fault="a letter came out without ink"))
+            continue
         try:
             found = _finish(glyphs.take(slice(row, row + 1)), own, placed[row][0], stem[row, : len(own)], wish)
-            drawn.append(_add_stroke(found, hairline[row, : len(own)] / stem[row, : len(own)]))
+            drawn.append(_add_stroke(found, own, stem[row, : len(own)], hairline[row, : len(own)]))
         except CutError as error:
             drawn.append(Composed(Drawing((), ()), wish.layout, None, fault=str(error)))
     return drawn
@@ -120,14 +128,19 @@ def _finish(glyphs: Glyphs, letters: list[Outline], matrix: Floats, stem: Floats
     return Composed(drawing, layout, seen)
 
 
-def _add_stroke(composed: Composed, share: Floats) -> Composed:
-    """Say how thin the thinnest stroke is, from what it is of each letter's stem."""
+def _add_stroke(composed: Composed, letters: Sequence[Outline], stem: Floats, hairline: Floats) -> Composed:
+    """Say how thin the thinnest stroke is, from letters' hairlines and stems [L] of the glyph's canvas."""
     drawing = composed.drawing
-    strokes = np.array(drawing.stems) * np.resize(share, len(drawing.stems))
-    known = strokes[np.isfinite(strokes)]
-    if len(known) == 0:
-        return composed
-    figures = {**drawing.figures, "stroke": round(float(known.min()), 5)}
+    strokes = []
+    for number, (own, placed) in enumerate(zip(drawing.stems, drawing.whole or drawing.letters, strict=True)):
+        place = number % len(letters)
+        if np.isfinite(own):
+            scale = own / stem[place]
+        else:
+            sizes = (np.subtract(*bounds([each])[::-1]) for each in (placed, letters[place]))
+            scale = float(np.divide(*sizes).min())
+        strokes.append(hairline[place] * scale)
+    figures = {**drawing.figures, "stroke": round(float(min(strokes)), 5)}
     return replace(composed, drawing=replace(drawing, figures=figures))
 
 

@@ -50,22 +50,19 @@ class Verdicts:
         return np.asarray((self.overlaps > 0) & (self.overlaps <= MOST) & (self.spoilt == 0) & (self.near == 0))
 
 
-def judge(letters: NDArray[np.float32], finer: int = 1) -> Verdicts:
-    """Judge placements of L letters: fields [M, L, H, W] in cells, positive inside.
-
-    On a grid `finer` times as fine, rings are as many times wider.
-    """
+def judge(letters: NDArray[np.float32]) -> Verdicts:
+    """Judge placements of L letters: fields [M, L, H, W] in cells, positive inside."""
     masks = letters > -_THIN
     overlap = masks.sum(axis=1, dtype=np.uint8) >= 2  # [M, H, W]
     parts, overlaps = _number(overlap)
-    zone, shared = _zones(parts, RING * finer)
+    zone, shared = _zones(parts, RING)
     real = (_NUMBER > 0) & (overlaps[:, None] >= _NUMBER)
-    near = _near(masks, zone, finer)
+    near = _near(masks, zone)
     # Few placements get so far that it matters whether their overlaps are crossings; for the others all count as
     # spoilt, and telling would take most of the time.
     spoilt, busy = overlaps.copy(), np.zeros_like(overlaps)
     hopeful = (overlaps > 0) & (overlaps <= MOST) & (near == 0) & ~(shared & real).any(axis=1)
-    crossed, busy[hopeful] = _look(masks[hopeful], overlap[hopeful], parts[hopeful], zone[hopeful], finer)
+    crossed, busy[hopeful] = _look(masks[hopeful], overlap[hopeful], parts[hopeful], zone[hopeful])
     spoilt[hopeful] = (real[hopeful] & ~crossed).sum(axis=1)
     square = np.full(len(masks), 100)
     clean = hopeful & (spoilt == 0)
@@ -82,10 +79,10 @@ def judge(letters: NDArray[np.float32], finer: int = 1) -> Verdicts:
     )
 
 
-def _look(masks: Bools, overlap: Bools, parts: Bytes, zone: Bytes, finer: int) -> tuple[Bools, Ints]:
+def _look(masks: Bools, overlap: Bools, parts: Bytes, zone: Bytes) -> tuple[Bools, Ints]:
     """Say of each overlap whether it is a crossing, [M, MOST + 1], and how much else comes into the rings, [M]."""
     arms = _count_arms(masks & ((zone > 0) & ~overlap)[:, None], zone)  # [M, L, MOST + 1]
-    outer = _count_arms(masks & ((zone > 0) & (_spread(parts, RING * finer - 1) == 0))[:, None], zone)
+    outer = _count_arms(masks & ((zone > 0) & (_spread(parts, RING - 1) == 0))[:, None], zone)
     involved = _add_up(masks & overlap[:, None], parts) > 0
     # Arms go on beyond the ring: what ends in it is a tip.
     crossed = ((arms == 2 * involved) & (outer >= 2 * involved)).all(axis=1) & (involved.sum(axis=1) == 2)
@@ -148,10 +145,10 @@ def _add_up(marks: Bools, parts: Bytes) -> Ints:
     return np.bincount(index, minlength=count * places * (MOST + 1)).reshape(count, places, MOST + 1)
 
 
-def _near(masks: Bools, zone: Bytes, finer: int) -> Ints:
+def _near(masks: Bools, zone: Bytes) -> Ints:
     """Count the cells of ink to which another letter comes near away from overlaps, [M]."""
-    wide = _spread(masks.view(np.uint8), NEAR * finer).sum(axis=1, dtype=np.uint8) >= 2
-    return np.asarray((wide & masks.any(axis=1) & (_spread(zone, PARDON * finer) == 0)).sum(axis=(1, 2)))
+    wide = _spread(masks.view(np.uint8), NEAR).sum(axis=1, dtype=np.uint8) >= 2
+    return np.asarray((wide & masks.any(axis=1) & (_spread(zone, PARDON) == 0)).sum(axis=(1, 2)))
 
 
 def _square(letters: NDArray[np.float32], here: Bools, parts: Bytes, real: Bools) -> Ints:

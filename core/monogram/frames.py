@@ -59,6 +59,7 @@ def add_frame(drawing: Drawing, frame: Frame) -> Drawing:
         shadows=bring(drawing.shadows),
         frames=bring((*drawing.frames, *lines)),
         whole=bring(drawing.whole),
+        figures={name: value / side if name == "gap" else value for name, value in drawing.figures.items()},
     )
 
 

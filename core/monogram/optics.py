@@ -44,6 +44,7 @@ class Glyphs:
         A letter without upright strokes has the median of the others; nan where none has any.
         """
         stem = torch.from_numpy(strokes.measure(field.flatten(0, 1).unsqueeze(1)).stem).view(present.shape)
+        stem = (stem * 2**20).round() / 2**20  # no bit more: an angle may round by where in an array it stands
         stem = torch.where(present, stem, torch.nan)
         usual = stem.nanmedian(dim=1, keepdim=True).values
         return cls(field, present, transform, torch.where(present & ~stem.isfinite(), usual, stem))

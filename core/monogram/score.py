@@ -13,7 +13,7 @@ from core.monogram.composition import Drawing
 EVEN: Final = 0.25  # spread of stems over their mean at which evenness is 0
 LEVEL: Final = 0.12  # of the canvas, from the middle to the centre of ink, at which balance is 0
 TURNS: Final = 0.5  # what a weave without any alternation is worth, or a band without a shared mast
-PLAIN: Final = 0.01  # what a plain row is worth to who wished for a weave: less than any weave with legible letters
+PLAIN: Final = 0.01  # what the best plain row is worth to who wished for a weave, and the worst weave at the least
 STURDY: Final = 0.024  # of the canvas: 1.2 mm of 50 mm, from which on a stroke can be made
 # Exponents: how much each counts.
 WEIGHTS: Final = {"legibility": 1.0, "evenness": 0.5, "balance": 0.5, "weave": 0.5, "sturdiness": 0.25, "novelty": 0.25}
@@ -53,11 +53,12 @@ def score(
         "legibility": 1.0 if read is None else min(read),
         "evenness": max(0.0, 1 - spread / EVEN),
         "balance": max(0.0, 1 - _lean(pixels) / LEVEL),
-        "weave": weave if as_asked else PLAIN,
+        "weave": weave,
         "sturdiness": min(1.0, drawing.figures.get("stroke", STURDY) / STURDY),
         "novelty": 1.0 if novelty is None else novelty,
     }
     total = math.prod(parts[name] ** weight for name, weight in WEIGHTS.items())
+    total = max(total, PLAIN) if as_asked else PLAIN * total
     shown = {name: round(parts[name], 4) for name in ("evenness", "balance", "weave", "sturdiness")}
     whole = None if read is None else round(math.prod(read), 4)
     return Score(set=whole, novelty=novelty, total=round(total, 4), **shown)

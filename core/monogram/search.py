@@ -55,14 +55,17 @@ def search(fields: Tensor, boxes: Tensor) -> Tensor:
     Return matrices [KEPT, L, 2, 3] float64 from the canvas to each glyph, the best first; nan where one is not clean.
     What was found for the very same letters is remembered: a house style meets the same initials again and again.
     """
-    key = hashlib.sha256(fields.numpy(force=True).tobytes()).digest()
+    key = hashlib.sha256(repr(fields.shape).encode())
+    for each in (fields, boxes):
+        key.update(each.numpy(force=True).tobytes())
+    digest = key.digest()
     with _lock:
-        if key in _known:
-            _known.move_to_end(key)
-            return _known[key]
+        if digest in _known:
+            _known.move_to_end(digest)
+            return _known[digest]
     found = _search(fields, boxes)
     with _lock:
-        _known[key] = found
+        _known[digest] = found
         if len(_known) > _REMEMBERED:
             _known.popitem(last=False)
     return found

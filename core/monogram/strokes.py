@@ -59,10 +59,12 @@ def thinnest(letters: Tensor) -> Floats:
     size = letters.shape[-1]
     field = letters[:, 0].float()
     # Maxima of slices: many times as fast as a pooling layer.
-    deepest = F.pad(field, (1, 1, 1, 1), value=-CLAMP)
+    deepest = shallowest = F.pad(field, (1, 1, 1, 1), value=-CLAMP)
     for axis in (1, 2):
         deepest = torch.stack([deepest.narrow(axis, step, size) for step in range(3)]).amax(0)
-    owner, row, column = ((field == deepest) & (field > _SHALLOW / size)).nonzero().T
+        shallowest = torch.stack([shallowest.narrow(axis, step, size) for step in range(3)]).amin(0)
+    # Where fields are clamped strokes are flat inside: those cells are many, and tell nothing.
+    owner, row, column = ((field == deepest) & (field > shallowest) & (field > _SHALLOW / size)).nonzero().T
     depth = field[owner, row, column].numpy(force=True).astype(np.float64)
     letter = owner.numpy(force=True)
     order = np.lexsort((depth, letter))

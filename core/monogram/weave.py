@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from core.monogram import crossings
 from core.monogram.outline import Outline, rasterise
-from core.monogram.shapes import area, difference, grow, intersection, union
+from core.monogram.shapes import CutError, area, difference, grow, intersection, union
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -48,7 +48,7 @@ def weave(
     letters: Sequence[Outline], gap: float, top: int, lot: float, stub: float = 0.0, least: float = 0.0
 ) -> Woven | None:
     """Weave letters that cross on one canvas; None where any of their overlaps is no crossing, or there is none, or
-    less than `least` of a letter would be left.
+    less than `least` of a letter would be left in each of the few ways that are tried.
 
     `gap` is the ground left beside a stroke that goes over, of the canvas. An end that comes out beyond a crossing with
     an area below `stub` is left out: the stroke ends under the other, and no speck stands by itself. Of ways in which
@@ -64,7 +64,10 @@ def weave(
     ways, alternation = _alternate(masks, found, top, lot)
     best = None
     for over in ways[:_WAYS]:
-        cut = _cut(letters, found, over, gap, stub)
+        try:
+            cut = _cut(letters, found, over, gap, stub)
+        except CutError:  # too entangled to cut in this way
+            continue
         if cut is None:
             continue
         woven, shortened = cut

@@ -33,6 +33,7 @@ REACH: Final = 1 / 16  # what 1 means, of the canvas
 ATTRIBUTES: Final = ("weight", "width", "slant", "contrast", "serif")
 
 PARTNERS: Final = 4  # that a prototype may be mixed with
+NEVER: Final = 100.0  # as a share: no normal number comes near it, and with it to this prototype or the next
 LEAST_SHARE: Final = 0.35  # of the partner in the mixture
 MOST_SHARE: Final = 0.5
 # How far styles are moved along `ATTRIBUTES` by lot, in standard deviations: wider and bolder ones are as whole as
@@ -152,6 +153,10 @@ class Sampler(nn.Module):
         self.register_buffer("partners", torch.zeros(a.prototypes, PARTNERS))  # rows of prototypes
         self.register_buffer("mean", torch.zeros(a.style))
 
+    def known(self) -> Tensor:
+        """Return the prototypes that are used [P, W]: the table is of fixed length, its last rows are never reached."""
+        return self.prototypes[: int((self.shares < NEVER).sum()) + 1]
+
     def forward(self, z: Tensor) -> Tensor:
         """Map latents [N, 100] to style vectors [N, W]."""
         first = torch.searchsorted(self.shares, z[:, 0].contiguous()).clamp(max=len(self.shares) - 1)
@@ -210,6 +215,11 @@ def _silent(entries: int, outputs: int) -> nn.Linear:
     return layer
 
 
+def _gaps(known: Tensor, style: Tensor) -> Tensor:
+    """Return how far one style [W] is from each of those known [P, W]; by differences, which no row beside rounds."""
+    return (known - style).square().sum(1).sqrt()
+
+
 def enlarge(field: Tensor) -> Tensor:
     """Draw fields at twice their size; Keys' cubic (a = -0.5), which keeps ramps straight."""
     return F.interpolate(field, scale_factor=2.0, mode="bicubic", antialias=True)
@@ -229,6 +239,7 @@ class Generator(nn.Module):
         self.decoder = Decoder(architecture)
         self.finisher = Finisher(architecture) if architecture.channels else None
         self.register_buffer("directions", torch.zeros(len(ATTRIBUTES), architecture.style))
+        self._apart: Tensor | None = None  # how far prototypes are from each other, once it was asked for
 
     def styles(self, z: Tensor, psi: float | None = None) -> Tensor:
         """Return style vectors [N, W] of latents [N, 100], drawn to the mean style by psi (1: not at all)."""
@@ -244,13 +255,11 @@ class Generator(nn.Module):
     def novelty(self, w: Tensor) -> Tensor:
         """Say how far styles w [N, W] are from the nearest prototype [N]: 0 for the same, 1 for as far as one prototype
         is from the next, three of four times, or farther."""
-        # Differences one by one: a matrix product would round by the rows beside.
-        far = torch.stack([(self.sampler.prototypes - each).square().sum(1).amin() for each in w]).sqrt()
-        return (far / self._apart()).clamp(max=1)
-
-    def _apart(self) -> Tensor:
-        gaps = torch.cdist(self.sampler.prototypes, self.sampler.prototypes).fill_diagonal_(torch.inf)
-        return gaps.amin(1).quantile(0.75).clamp(min=1e-6)
+        known = self.sampler.known()
+        if self._apart is None:
+            nearest = torch.stack([_gaps(known, each).topk(2, largest=False).values[1] for each in known])
+            self._apart = nearest.quantile(0.75).clamp(min=1e-6)
+        return (torch.stack([_gaps(known, each).amin() for each in w]) / self._apart).clamp(max=1)
 
     def draw(self, w: Tensor, letters: Tensor) -> Tensor:
         """Draw letters [N] in styles w [N, W]: fields [N, 1, 128, 128], or 64 cells without a finisher."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from core.catalogue.rows import VariantRow
@@ -17,11 +18,12 @@ from core.monogram.compose import RULES
 from core.monogram.picture import decode, digest
 from core.networks.mlp import Architecture, Generator
 from core.pipeline import Composer, Generated, Made, generate
-from core.recipe import BLOCK, ENGINE, GenerateSpec
+from core.recipe import BLOCK, ENGINE, GenerateSpec, Recipes
 from core.registry import Layout
+from core.shipped import FOLDER, read
 from core.storage.blobs import Blobs
 from core.storage.shards import members, read_manifest, shard_key
-from core.storage.weights import load, save
+from core.storage.weights import check, load, save
 
 SPEC = GenerateSpec(letters=("AB", "ЇЖ", "Q", "ВЯЗЬ"), size=48)
 KEY = shard_key("7", 0, 192, 1)
@@ -238,3 +240,40 @@ def test_a_block_is_what_the_ledger_cuts_by() -> None:
 
     assert len(placed) == 1
     assert placed[0].index == BLOCK - 1
+
+
+@pytest.mark.parametrize(
+    ("layout", "letters"),
+    [
+        (Layout.VYAZ, ("КИЇВ", "ТОРГ", "LOCAL")),
+        (Layout.CIRCLE, ("ABK", "ТЮС")),
+        (Layout.INTERLACED, ("HR", "ЄН")),
+        (Layout.STACKED, ("HR", "ЄНТ")),
+    ],
+)
+def test_letters_that_were_learnt_are_the_same_whatever_is_made_beside_them(
+    layout: Layout, letters: tuple[str, ...]
+) -> None:
+    shipped = next(each.data for each in read(FOLDER) if each.name == "letters-nano")
+    spec = GenerateSpec(letters=letters, layout=layout, size=128)
+    composer = Composer(spec, 9, safetensors.numpy.load(shipped), check(shipped), "cpu")
+    together = composer.block(0, 12)
+
+    assert [composer.block(index, index + 1) for index in range(0, 12, 2)] == [[each] for each in together[::2]]
+
+
+def test_a_letter_without_ink_is_the_fault_of_its_item_alone() -> None:
+    class Blank(Composer):
+        def _draw(self, recipes: Recipes, rows: slice) -> torch.Tensor:
+            fields = super()._draw(recipes, rows)
+            fields[rows.start + 1, 1] = -1.0
+            return fields
+
+    for layout in (Layout.VYAZ, Layout.STRAIGHT):
+        spec = GenerateSpec(letters=("AB",), layout=layout, size=48)
+        first, blank, last = Blank(spec, 125, *weights(), "cpu").compose(0, 3)
+
+        assert isinstance(first, Made)
+        assert isinstance(last, Made)
+        assert isinstance(blank, ItemError)
+        assert "'B' came out without ink" in str(blank)

@@ -62,7 +62,8 @@ class Measured:
 def measure(drawing: Drawing, side: float) -> Measured:
     """Measure a drawing of `side` mm."""
     ink = rasterise(Outline(tuple(each for piece in drawing.pieces for each in piece.contours)), CELLS) > 127
-    heights = [float(np.subtract(*bounds([each])[::-1])[1]) for each in drawing.whole or drawing.letters]
+    letters = [each for each in drawing.whole or drawing.letters if each.contours]
+    heights = [float(np.subtract(*bounds([each])[::-1])[1]) for each in letters]
     return Measured(_narrowest(ink) * side, _narrowest(~ink) * side, min(heights, default=np.inf) * side)
 
 

@@ -14,8 +14,8 @@ from core.monogram.composition import Drawing, Floats, Placement
 from core.monogram.field import SHARP
 from core.monogram.optics import Glyphs, behind, boxes, spare, thickness, upright
 from core.monogram.outline import Outline, move
-from core.monogram.search import KEPT, search
-from core.monogram.shapes import grow
+from core.monogram.search import FEWEST, KEPT, search
+from core.monogram.shapes import CutError, grow
 from core.monogram.weave import weave
 
 STEM: Final = 0.1  # of the cap height, at the most: heavier strokes leave nothing between them to weave through
@@ -47,8 +47,11 @@ def finish(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Float
     """
     for way in matrix[np.isfinite(matrix).all(axis=(1, 2, 3))]:
         placed = [move(letter, own) for letter, own in zip(letters, way, strict=True)]
-        drawing = interlace(*level(placed, thickness(stem, way)), float(lots[0]))
-        if drawing is not None:
+        try:
+            drawing = interlace(*level(placed, thickness(stem, way)), float(lots[0]))
+        except CutError:  # what cannot be made heavier or lighter here may be elsewhere
+            continue
+        if drawing is not None and drawing.figures["crossings"] >= FEWEST:
             return drawing
     return None
 

@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from core.networks.style import HEADS, PARTNERS, Decoder, Sampler
+from core.networks.style import HEADS, NEVER, PARTNERS, Decoder, Sampler
 from core.training.style.framing import Framed
 from core.training.style.tables import Table
 from core.training.views import euler
@@ -21,7 +21,6 @@ _WHOLE: Final = 0.95  # the least share of letters that a prototype draws as usu
 _FEWEST: Final = 2 * PARTNERS  # prototypes that are kept, be they as they may
 _NEAR: Final = 8  # prototypes among which partners are looked for
 _LOOKS: Final = 32  # styles at a time
-_NEVER: Final = 100.0  # no normal number comes near it
 
 
 @torch.no_grad()
@@ -39,7 +38,7 @@ def fit(sampler: Sampler, decoder: Decoder, vectors: Tensor, table: Table, frame
     count = len(good)
     # Tables of fixed length: what is left of them is never reached.
     sampler.prototypes.zero_()[:count] = good
-    sampler.shares.fill_(_NEVER)[: count - 1] = torch.special.ndtri(shares.cumsum(0)[:-1]).float()
+    sampler.shares.fill_(NEVER)[: count - 1] = torch.special.ndtri(shares.cumsum(0)[:-1]).float()
     family = table.clusters[torch.cdist(good, vectors).argmin(1)]
     sampler.partners.zero_()[:count] = _partners(decoder, good, family, usual).float()
     sampler.mean.copy_((good * shares.float()[:, None]).sum(0))

@@ -57,5 +57,11 @@ def test_the_thinnest_stroke_is_the_hairline(slant: float) -> None:
     assert even == pytest.approx(0.1, abs=0.55 / 128)
 
 
+def test_a_hairline_is_found_beside_stems_that_fields_do_not_fathom() -> None:
+    field = draw(letter_h(stem=0.15, bar=0.03), size=128).clamp(-1 / 16, 1 / 16)
+
+    assert thinnest(field)[0] == pytest.approx(0.03, abs=0.55 / 128)
+
+
 def test_without_ink_there_is_no_thinnest_stroke() -> None:
     assert np.isnan(thinnest(torch.full((2, 1, 32, 32), -1.0))).all()

@@ -51,9 +51,12 @@ def test_a_style_is_the_newer_the_farther_it_is_from_all_that_were_learnt_from()
     network = style.Generator(style.Architecture(prototypes=64, style=16))
     network.sampler.prototypes.copy_(torch.randn(64, 16, generator=torch.Generator().manual_seed(1)))
     first, second = network.sampler.prototypes[:2]
+    network.sampler.prototypes[48:] = 0.0  # a table of fixed length
+    network.sampler.shares[47:] = style.NEVER
     known, near, between, far = network.novelty(
         torch.stack([first, 0.9 * first + 0.1 * second, first + second, 9 * first])
     )
 
     assert known == 0
     assert 0 < near < between <= far == 1
+    assert network.novelty(torch.zeros(1, 16)) > 0.3  # what fills the table up is no style

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from core.monogram.composition import Drawing
 from core.monogram.export.files import Origin, write
 from core.monogram.export.page import Page
 from core.monogram.field import union
+from core.monogram.layouts.interlaced import level
 from core.monogram.optics import MARGIN, Glyphs, transform
-from core.monogram.outline import bounds
+from core.monogram.outline import Outline, bounds
 from core.monogram.shapes import CutError, area, intersection
 from core.registry import ARITY, Format, Frame, Layout, Ornament
 from tests.core.monogram.test_shapes import ink
@@ -182,6 +183,39 @@ def test_stretched_letters_fill_the_canvas_too(alphabet: dict[str, Tensor], layo
     assert composed.layout is layout
     assert max(high - low) == pytest.approx(1 - 2 * MARGIN, abs=0.02)
     assert (low + high).tolist() == pytest.approx([1, 1], abs=0.03)
+
+
+def test_letters_without_stems_have_a_thinnest_stroke_too(alphabet: dict[str, Tensor], box: Shape) -> None:
+    plank = box(0.3, 0.48, 0.7, 0.5, size=SIZE).clamp(-1 / 16, 1 / 16)
+    (composed,) = draw(alphabet | {"-": plank}, Layout.SINGLE, "-")
+
+    assert np.isnan(composed.drawing.stems[0])
+    assert composed.drawing.figures["stroke"] == pytest.approx(0.02 * 0.78 / 0.4, rel=0.35)
+
+
+def test_a_frame_takes_the_gap_along_as_it_takes_the_stems(alphabet: dict[str, Tensor]) -> None:
+    plain, framed = (draw(alphabet, Layout.INTERLACED, "HO", frame=frame)[0].drawing for frame in (None, Frame.CIRCLE))
+
+    assert framed.stem < 0.9 * plain.stem
+    assert framed.figures["gap"] / plain.figures["gap"] == pytest.approx(framed.stem / plain.stem, rel=1e-3)
+
+
+def test_a_placement_that_cannot_be_cut_leaves_the_others(
+    alphabet: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def fail_first(letters: Sequence[Outline], stems: Sequence[float]) -> object:
+        calls.append(letters)
+        if len(calls) == 1:
+            raise CutError("no")
+        return level(letters, stems)
+
+    monkeypatch.setattr("core.monogram.layouts.interlaced.level", fail_first)
+    (composed,) = draw(alphabet, Layout.INTERLACED, "HO")
+
+    assert composed.layout is Layout.INTERLACED
+    assert len(calls) > 1
 
 
 def test_a_letter_with_a_mark_is_nearly_as_tall_as_the_others(alphabet: dict[str, Tensor]) -> None:
