@@ -16,7 +16,7 @@ from core.monogram.frames import add_frame
 from core.monogram.layouts import circle, interlaced, mirrored, single, stacked, straight, traditional, vyaz
 from core.monogram.optics import Glyphs, spare, thickness
 from core.monogram.ornaments import add_ornament
-from core.monogram.outline import Outline, bounds, move
+from core.monogram.outline import Outline, extent, move
 from core.monogram.render import outline_all
 from core.monogram.shapes import CutError
 from core.monogram.sight import see
@@ -134,12 +134,8 @@ def _add_stroke(composed: Composed, letters: Sequence[Outline], stem: Floats, ha
     strokes = []
     for number, (own, placed) in enumerate(zip(drawing.stems, drawing.whole or drawing.letters, strict=True)):
         place = number % len(letters)
-        if np.isfinite(own):
-            scale = own / stem[place]
-        else:
-            sizes = (np.subtract(*bounds([each])[::-1]) for each in (placed, letters[place]))
-            scale = float(np.divide(*sizes).min())
-        strokes.append(hairline[place] * scale)
+        slimmer = own / stem[place] if np.isfinite(own) else (extent([placed]) / extent([letters[place]])).min()
+        strokes.append(hairline[place] * float(slimmer))
     figures = {**drawing.figures, "stroke": round(float(min(strokes)), 5)}
     return replace(composed, drawing=replace(drawing, figures=figures))
 

@@ -43,6 +43,12 @@ def bounds(outlines: Sequence[Outline]) -> tuple[Floats, Floats]:
     return points.min(axis=0), points.max(axis=0)
 
 
+def extent(outlines: Sequence[Outline]) -> Floats:
+    """Return how wide and how high the box around outlines is, [2]."""
+    low, high = bounds(outlines)
+    return np.asarray(high - low)
+
+
 def bend(outline: Outline, way: Callable[[Floats], Floats], pieces: int = 3) -> Outline:
     """Take an outline through a smooth map of points [P, 2], each curve in so many pieces.
 

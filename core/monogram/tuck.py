@@ -1,7 +1,8 @@
 """Which letters of a band are drawn small and tucked beside a neighbour, as О under the arm of a Г.
 
 A letter has *room* where a corner of its box is empty: at its right or left, below or above. A letter fits into room
-that reaches far enough, if it stays clear at half the height: in one piece, and of two level strokes at the most.
+that reaches far enough, if it stays clear at half the height: in one piece, and of two level strokes at the most. The
+first letter stays as it is: names begin with it.
 """
 
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def tuck(room: Room, masts: Tensor, white: float) -> Tucked:
     wide, share, foot = masts.clone(), torch.ones_like(masts), torch.ones_like(masts)
     length = masts.sum(1)
     for number, row in enumerate(masts.numpy(force=True)):
-        own = _tuck(room.share[number].numpy(force=True), room.fits[number].numpy(force=True), row, white)
+        own = _choose(room.share[number].numpy(force=True), room.fits[number].numpy(force=True), row, white)
         for small, (host, new, level) in own.items():
             stick = max(
                 0.0, float(min(row[small], NARROW) + white - new * room.share[number, host, int(small < host), level])
@@ -84,7 +85,7 @@ def tuck(room: Room, masts: Tensor, white: float) -> Tucked:
     return Tucked(wide, length, share, foot)
 
 
-def _tuck(room: Floats, fits: NDArray[np.bool_], masts: Floats, white: float) -> dict[int, tuple[int, float, int]]:
+def _choose(room: Floats, fits: NDArray[np.bool_], masts: Floats, white: float) -> dict[int, tuple[int, float, int]]:
     """Return, by each letter that is tucked, its neighbour, how wide that becomes, and 0 for below or 1 for above."""
     found: dict[int, tuple[int, float, int]] = {}
     hosts: set[int] = set()

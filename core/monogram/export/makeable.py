@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from core.monogram.composition import Drawing
-from core.monogram.outline import Outline, bounds, rasterise
+from core.monogram.outline import Outline, extent, rasterise
 from core.monogram.shapes import grow
 
 CELLS: Final = 512  # across the canvas
@@ -37,8 +37,8 @@ class Limits:
 
 
 # What embroiderers ask of satin stitch: less is a row of holes in the cloth.
-STITCHED: Final = Limits(stroke=1.3)
-LEAST_LETTER: Final = 6.4  # mm
+STITCHED_STROKE: Final = 1.3  # mm
+STITCHED_LETTER: Final = 6.4  # mm high
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Measured:
     @property
     def stitchable(self) -> bool:
         """Whether it is coarse enough for satin stitch."""
-        return self.stroke >= STITCHED.stroke and self.letter >= LEAST_LETTER
+        return self.stroke >= STITCHED_STROKE and self.letter >= STITCHED_LETTER
 
     def within(self, limits: Limits) -> bool:
         """Say whether it can be made."""
@@ -63,7 +63,7 @@ def measure(drawing: Drawing, side: float) -> Measured:
     """Measure a drawing of `side` mm."""
     ink = rasterise(Outline(tuple(each for piece in drawing.pieces for each in piece.contours)), CELLS) > 127
     letters = [each for each in drawing.whole or drawing.letters if each.contours]
-    heights = [float(np.subtract(*bounds([each])[::-1])[1]) for each in letters]
+    heights = [float(extent([each])[1]) for each in letters]
     return Measured(_narrowest(ink) * side, _narrowest(~ink) * side, min(heights, default=np.inf) * side)
 
 

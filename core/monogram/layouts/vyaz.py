@@ -16,7 +16,7 @@ from scipy import ndimage
 from core.alphabet import CAP_HEIGHT
 from core.monogram.composition import Drawing, Floats, Placement
 from core.monogram.optics import MARGIN, Glyphs, behind, boxes, masts, unslanted
-from core.monogram.outline import Outline, bounds, move, rasterise
+from core.monogram.outline import Outline, bounds, extent, move, rasterise
 from core.monogram.shapes import area, difference
 from core.monogram.tuck import find_room, tuck
 
@@ -84,7 +84,7 @@ def finish(letters: Sequence[Outline], matrix: Floats, stem: Floats, lots: Float
         # The mast belongs to the letter before: the pieces must not overlap.
         whole.append(moved)
         band.append(_without(moved, band[-1]) if share else moved)
-    tucked = sum(float(np.subtract(*bounds([letter])[::-1])[1]) < TUCKED * tall for letter in placed)
+    tucked = sum(float(extent([letter])[1]) < TUCKED * tall for letter in placed)
     neighbours = max(1, len(letters) - 1)
     matrix = _centre(band)
     centred, uncut = ([move(letter, matrix) for letter in letters] for letters in (band, whole))
