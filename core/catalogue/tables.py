@@ -6,64 +6,29 @@ kept on the job row, so that nothing is ever counted by scanning variants.
 
 import uuid
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     CheckConstraint,
-    DateTime,
-    Double,
     ForeignKey,
     Identity,
     Index,
     Integer,
-    LargeBinary,
-    MetaData,
     SmallInteger,
-    Text,
     UniqueConstraint,
-    Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-NOW = text("clock_timestamp()")
-EMPTY = text("'{}'::jsonb")
-TIMES = text("'{0,0}'::float8[]")
-
-
-class Table(DeclarativeBase):
-    """Names every constraint by one rule, so that migrations can name them too."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar = {
-        datetime: DateTime(timezone=True),
-        uuid.UUID: Uuid,
-        str: Text,
-        int: BigInteger,
-        float: Double,
-        bytes: LargeBinary,
-        dict[str, Any]: JSONB,
-        list[str]: ARRAY(Text),
-        list[float]: ARRAY(Double),
-    }
-
-
-def _uuid_key() -> Mapped[uuid.UUID]:
-    return mapped_column(primary_key=True, server_default=text("uuidv7()"))
-
-
-def _created() -> Mapped[datetime]:
-    return mapped_column(server_default=NOW)
+from core.catalogue.learning import Alias as Alias
+from core.catalogue.learning import Dataset as Dataset
+from core.catalogue.learning import DatasetVersion as DatasetVersion
+from core.catalogue.learning import Metric as Metric
+from core.catalogue.learning import Model as Model
+from core.catalogue.learning import ModelVersion as ModelVersion
+from core.catalogue.learning import TrainingRun as TrainingRun
+from core.catalogue.table import EMPTY, TIMES, created, uuid_key
+from core.catalogue.table import Table as Table
 
 
 class Queue(Table):
@@ -75,7 +40,7 @@ class Queue(Table):
     number: Mapped[int] = mapped_column(SmallInteger, unique=True)
     served: Mapped[float] = mapped_column(server_default=text("0"))
     """Highest virtual time served here, as of the last tick: where an owner starts when nobody else is active."""
-    ticked_at: Mapped[datetime] = _created()
+    ticked_at: Mapped[datetime] = created()
 
 
 class Owner(Table):
@@ -84,14 +49,14 @@ class Owner(Table):
     __tablename__ = "owner"
     __table_args__ = (CheckConstraint("weight > 0", name="weight_is_positive"),)
 
-    id: Mapped[uuid.UUID] = _uuid_key()
+    id: Mapped[uuid.UUID] = uuid_key()
     name: Mapped[str] = mapped_column(unique=True)
     weight: Mapped[float] = mapped_column(server_default=text("1"))
     virtual_time: Mapped[list[float]] = mapped_column(server_default=TIMES)
     """Device-seconds / weight, per queue."""
     served: Mapped[list[float]] = mapped_column(server_default=TIMES)
     """Virtual time of this owner's job last served, per queue."""
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
 
 
 class ApiKey(Table):
@@ -99,13 +64,13 @@ class ApiKey(Table):
 
     __tablename__ = "api_key"
 
-    id: Mapped[uuid.UUID] = _uuid_key()
+    id: Mapped[uuid.UUID] = uuid_key()
     owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("owner.id"), index=True)
     name: Mapped[str]
     prefix: Mapped[str]
     digest: Mapped[bytes] = mapped_column(unique=True)
     scope: Mapped[str]
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
     revoked_at: Mapped[datetime | None]
 
 
@@ -125,7 +90,7 @@ class Job(Table):
         ),
     )
 
-    id: Mapped[uuid.UUID] = _uuid_key()
+    id: Mapped[uuid.UUID] = uuid_key()
     number: Mapped[int] = mapped_column(Identity(always=True), unique=True)
     owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("owner.id"), index=True)
     kind: Mapped[str]
@@ -156,7 +121,7 @@ class Job(Table):
     reason: Mapped[str | None]
     idempotency_key: Mapped[str | None]
     body_digest: Mapped[bytes | None]
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
@@ -190,13 +155,13 @@ class Shard(Table):
     charged: Mapped[float] = mapped_column(server_default=text("0"))
     """The estimate by the owner's weight of that moment; exactly this is given back."""
     lease_until: Mapped[datetime | None]
-    not_before: Mapped[datetime] = _created()
+    not_before: Mapped[datetime] = created()
     device_class: Mapped[str | None]
     path: Mapped[str | None]
     size: Mapped[int | None]
     digest: Mapped[bytes | None]
     reason: Mapped[str | None]
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
     finished_at: Mapped[datetime | None]
 
 
@@ -223,108 +188,6 @@ class Variant(Table):
     score: Mapped[float | None]
 
 
-class Model(Table):
-    """A name under which versions of weights are kept."""
-
-    __tablename__ = "model"
-
-    id: Mapped[uuid.UUID] = _uuid_key()
-    name: Mapped[str] = mapped_column(unique=True)
-    created_at: Mapped[datetime] = _created()
-
-
-class ModelVersion(Table):
-    """One immutable set of weights, named by its SHA-256."""
-
-    __tablename__ = "model_version"
-    __table_args__ = (UniqueConstraint("model_id", "number"),)
-
-    id: Mapped[uuid.UUID] = _uuid_key()
-    model_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("model.id"))
-    number: Mapped[int] = mapped_column(Integer)
-    family: Mapped[str]
-    config: Mapped[dict[str, Any]]
-    path: Mapped[str]
-    digest: Mapped[bytes]
-    size: Mapped[int]
-    training_run_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("training_run.id"))
-    created_at: Mapped[datetime] = _created()
-    figures: Mapped[dict[str, Any] | None]
-
-
-class Alias(Table):
-    """A movable name for a version: `letters@production`."""
-
-    __tablename__ = "alias"
-
-    model_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
-    name: Mapped[str] = mapped_column(primary_key=True)
-    model_version_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("model_version.id"))
-    updated_at: Mapped[datetime] = _created()
-
-
-class Dataset(Table):
-    """A named source of letters. Without an owner it is built in and everybody's."""
-
-    __tablename__ = "dataset"
-    __table_args__ = (UniqueConstraint("owner_id", "name", postgresql_nulls_not_distinct=True),)
-
-    id: Mapped[uuid.UUID] = _uuid_key()
-    owner_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("owner.id"))
-    name: Mapped[str]
-    kind: Mapped[str]
-    config: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = _created()
-
-
-class DatasetVersion(Table):
-    """One immutable, content-hashed state of a dataset."""
-
-    __tablename__ = "dataset_version"
-    __table_args__ = (UniqueConstraint("dataset_id", "number"), UniqueConstraint("dataset_id", "digest"))
-
-    id: Mapped[uuid.UUID] = _uuid_key()
-    dataset_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("dataset.id"))
-    number: Mapped[int] = mapped_column(Integer)
-    path: Mapped[str]
-    digest: Mapped[bytes]
-    size: Mapped[int]
-    report: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = _created()
-
-
-class TrainingRun(Table):
-    """One training, from its first segment on; `checkpoint` is where the last committed segment ended."""
-
-    __tablename__ = "training_run"
-
-    id: Mapped[uuid.UUID] = _uuid_key()
-    job_number: Mapped[int] = mapped_column(unique=True)
-    """No foreign key: where weights came from is remembered when the job is gone."""
-    model_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("model.id"))
-    dataset_version_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("dataset_version.id"))
-    family: Mapped[str]
-    config: Mapped[dict[str, Any]]
-    step: Mapped[int] = mapped_column(server_default=text("0"))
-    device_seconds: Mapped[float] = mapped_column(server_default=text("0"))
-    checkpoint: Mapped[str | None]
-    checkpoint_digest: Mapped[bytes | None]
-    created_at: Mapped[datetime] = _created()
-
-
-class Metric(Table):
-    """One figure of a training run at one step."""
-
-    __tablename__ = "metric"
-
-    training_run_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("training_run.id", ondelete="CASCADE"), primary_key=True
-    )
-    name: Mapped[str] = mapped_column(primary_key=True)
-    step: Mapped[int] = mapped_column(primary_key=True)
-    value: Mapped[float]
-
-
 class Schedule(Table):
     """A rule for submitting a job by itself."""
 
@@ -334,7 +197,7 @@ class Schedule(Table):
         Index("ix_schedule_due", "next_due_at", postgresql_where=text("NOT paused")),
     )
 
-    id: Mapped[uuid.UUID] = _uuid_key()
+    id: Mapped[uuid.UUID] = uuid_key()
     owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("owner.id"))
     name: Mapped[str]
     cron: Mapped[str]
@@ -343,7 +206,7 @@ class Schedule(Table):
     """The job to submit: kind and spec, as the API takes them."""
     paused: Mapped[bool] = mapped_column(server_default=text("false"))
     next_due_at: Mapped[datetime]
-    created_at: Mapped[datetime] = _created()
+    created_at: Mapped[datetime] = created()
 
 
 class Fire(Table):
@@ -356,7 +219,7 @@ class Fire(Table):
     job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"))
     reason: Mapped[str | None]
     """Why nothing was submitted, where that is so."""
-    fired_at: Mapped[datetime] = _created()
+    fired_at: Mapped[datetime] = created()
 
 
 class Worker(Table):
@@ -364,7 +227,7 @@ class Worker(Table):
 
     __tablename__ = "worker"
 
-    id: Mapped[uuid.UUID] = _uuid_key()
+    id: Mapped[uuid.UUID] = uuid_key()
     node: Mapped[str]
     host: Mapped[str]
     pid: Mapped[int] = mapped_column(Integer)
@@ -380,8 +243,8 @@ class Worker(Table):
     served: Mapped[float] = mapped_column(server_default=text("0"))
     """Virtual time of the owner this slot served last; the latest of a queue's slots holds the queue's V."""
     served_at: Mapped[datetime | None]
-    started_at: Mapped[datetime] = _created()
-    heartbeat_at: Mapped[datetime] = _created()
+    started_at: Mapped[datetime] = created()
+    heartbeat_at: Mapped[datetime] = created()
 
 
 class Event(Table):
@@ -397,4 +260,4 @@ class Event(Table):
     what: Mapped[str]
     actor: Mapped[str | None]
     detail: Mapped[str | None]
-    at: Mapped[datetime] = _created()
+    at: Mapped[datetime] = created()

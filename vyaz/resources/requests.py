@@ -83,7 +83,7 @@ def export_request(
     **spec: object,
 ) -> Json:
     """Ask for files of a whole job, or of variants by their ids; `spec` takes the other fields of
-    `core.requests.ExportSpec` (side in mm, pixels, ink, ground, name, min_stroke and min_gap in mm, bare)."""
+    `core.specs.ExportSpec` (side in mm, pixels, ink, ground, name, min_stroke and min_gap in mm, bare)."""
     fields = {"job": job, "variants": list(variants) or None, "formats": list(formats), **spec}
     # A ground of None means none; of anything else it means the API's default.
     given = {name: value for name, value in fields.items() if value is not None or name == "ground"}

@@ -23,7 +23,7 @@ from core.monogram.export.makeable import Limits, Measured
 from core.monogram.export.page import Page
 from core.pipeline import Composer, Drawn
 from core.recipe import BLOCK, ENGINE, parse_spec
-from core.requests import ExportSpec
+from core.specs import ExportSpec
 from core.storage.archives import ArchiveWriter
 from core.training.run import one_thread
 from worker.heartbeat import Hold
