@@ -187,8 +187,9 @@ class Composer:
         ]
         # What has a fault already is not drawn.
         sound = [row for row, fault in enumerate(faults) if not fault]
-        cleaned = fine.view(*fields.shape)[rows].cpu()[sound]
-        drawn = iter(compose(own.take(sound), cleaned, [wishes[row] for row in sound]))
+        kept = sound if len(sound) < len(faults) else slice(None)  # a slice copies nothing
+        cleaned = fine.view(*fields.shape)[rows].cpu()[kept]
+        drawn = iter(compose(own.take(kept), cleaned, [wishes[row] for row in sound]))
         composed = [NOTHING if fault else next(drawn) for fault in faults]
         read = self._read(recipes, rows, _as_seen(letters, composed, rows))
         novelty = self._novelty(recipes, rows)

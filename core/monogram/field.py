@@ -52,16 +52,14 @@ def grow(field: Tensor, amount: Tensor) -> Tensor:
     steps = (rest.amax(dim=1) * size * 2).ceil()
     if not len(field) or steps.max() == 0:
         return grown
-    best = grown
-    plain = torch.eye(2, 3, device=field.device).expand(len(field), 2, 3)
+    best = grown.clone()
     for step in range(1, int(steps.max()) + 1):
-        own = step <= steps
-        share = (step / steps.clamp(min=1)).clamp(max=1)[:, None]
+        own = (steps >= step).nonzero()[:, 0]
+        letters, shift = grown[own], rest[own] * (step / steps[own])[:, None]
         for sign in (-1, 1):
-            matrix = plain.clone()
-            matrix[:, :, 2] = sign * rest * share
-            shifted = torch.maximum(best, sample(grown, matrix.float(), size))
-            best = torch.where(own.view(-1, 1, 1, 1), shifted, best)
+            matrix = torch.eye(2, 3, device=field.device).repeat(len(own), 1, 1)
+            matrix[:, :, 2] = sign * shift
+            best[own] = torch.maximum(best[own], sample(letters, matrix, size))
     return best
 
 
