@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 from core.catalogue import datasets, exports, models
 from core.catalogue.tables import Job
 from core.errors import Invalid, NotFound
-from core.ledger.jobs import MAX_SEED, MAX_TOTAL, Submission, submit
+from core.ledger.jobs import MAX_SEED, MAX_TOTAL, Submission, find_by_key, submit
 from core.ledger.kinds import KINDS, JobKind
+from core.ledger.placement import require_slot
 from core.ledger.states import UNFINISHED, JobState, Priority
 from core.recipe import BLOCK, ENGINE, parse_spec
 from core.specs import DatasetSpec, EvaluateSpec, ExportSpec, InvertSpec, NullSpec, SheetSpec
@@ -61,6 +62,8 @@ class JobRequest(BaseModel):
         None, description="Null: interactive for evaluate, sheet and invert, normal for the others"
     )
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    min_memory: int | None = Field(None, ge=1, le=2**60, description="Bytes that a slot must have to take it")
+    wait_for_worker: bool = Field(False, description="Accept it even if no worker that is known can do it")
     shard_size: int | None = Field(
         None, ge=1, le=MAX_TOTAL, description="Items in a shard, instead of by measured rate"
     )
@@ -79,7 +82,10 @@ class _Draft:
         queues = ("cpu", "gpu") if device == "auto" else (device,)
         named = self.request.priority
         priority = Priority[named.upper()] if named is not None else KINDS[kind].priority
-        return Submission(kind.value, spec, total, seed, priority, queues, **more)
+        needs = more.pop("needs", {})
+        if self.request.min_memory is not None:
+            needs = {**needs, "memory": self.request.min_memory}
+        return Submission(kind.value, spec, total, seed, priority, queues, needs, **more)
 
     def count(self) -> int:
         """How many items were asked for; raises `Invalid` when nobody said."""
@@ -103,23 +109,45 @@ def resolve(session: Session, owner_id: uuid.UUID, request: JobRequest) -> tuple
 
 
 def submit_request(
-    session: Session, owner_id: uuid.UUID, request: JobRequest, idempotency_key: str | None = None
+    session: Session,
+    owner_id: uuid.UUID,
+    request: JobRequest,
+    idempotency_key: str | None = None,
+    actor: str | None = None,
 ) -> Job:
-    """Submit what a request stands for; with a known idempotency key, return the job of the first time."""
+    """Submit what a request stands for; with a known idempotency key, return the job of the first time.
+
+    Raises `Conflict` if no slot that is known can do the work, unless the request says that it will wait.
+    """
+    known = idempotency_key is not None and find_by_key(session, owner_id, idempotency_key) is not None
+    job = _submit_all(session, owner_id, request, idempotency_key, actor)
+    if not (known or request.wait_for_worker):
+        require_slot(session, job)
+    return job
+
+
+def _submit_all(
+    session: Session, owner_id: uuid.UUID, request: JobRequest, idempotency_key: str | None, actor: str | None
+) -> Job:
     *earlier, last = resolve(session, owner_id, request)
     after_id = None
     for number, submission in enumerate(earlier):
         key = f"{idempotency_key}{KEPT_APART}{number}" if idempotency_key is not None else None
         # Without a body: that a key was used with another one is said of the user's own key, below.
-        after_id = submit(session, owner_id, replace(submission, after_id=after_id, idempotency_key=key)).id
+        before = replace(submission, after_id=after_id, idempotency_key=key, actor=actor)
+        after_id = submit(session, owner_id, before).id
     body = request.model_dump(mode="json")
-    asked = replace(last, after_id=after_id, idempotency_key=idempotency_key, body=body)
+    asked = replace(last, after_id=after_id, idempotency_key=idempotency_key, body=body, actor=actor)
     return submit(session, owner_id, asked)
 
 
 def submit_stored(session: Session, owner_id: uuid.UUID, request: dict[str, Any], idempotency_key: str) -> Job:
-    """Submit a request as a schedule keeps it; raises `Invalid` when it makes no sense any more."""
-    return submit_request(session, owner_id, _parse(JobRequest, request, ""), idempotency_key)
+    """Submit a request as a schedule keeps it; raises `Invalid` when it makes no sense any more.
+
+    At night the workers that could do it may be away, and nobody reads the answer: so it always waits for them.
+    """
+    parsed = _parse(JobRequest, request, "").model_copy(update={"wait_for_worker": True})
+    return submit_request(session, owner_id, parsed, idempotency_key, actor="a schedule")
 
 
 def _generate(draft: _Draft) -> tuple[Submission, ...]:
@@ -139,9 +167,8 @@ def _generate(draft: _Draft) -> tuple[Submission, ...]:
     count = draft.count()
     if spec.best is not None and spec.best > count:
         raise Invalid(f"the best {spec.best} of {count} variants cannot be kept", "/spec/best")
-    more = {"needs": {"engine": ENGINE}, "model_version_id": pinned.id, "shard_size": request.shard_size}
-    closing = spec.best is not None
-    return (draft.submission(JobKind.GENERATE, resolved, count, request.seed, closing=closing, **more),)
+    more = {**_tied(pinned), "shard_size": request.shard_size, "closing": spec.best is not None}
+    return (draft.submission(JobKind.GENERATE, resolved, count, request.seed, **more),)
 
 
 def _judge(session: Session, named: str | None) -> str | None:
@@ -160,7 +187,8 @@ def _train(draft: _Draft) -> tuple[Submission, ...]:
     config = _parse(TrainConfig, draft.request.spec, "/spec")
     dataset, version = datasets.find(draft.session, draft.owner_id, config.dataset)
     spec = config.model_dump(mode="json")
-    training = draft.submission(JobKind.TRAIN, spec, PROVISIONAL_STEPS, config.seed)
+    needs = {"family": config.family.value}
+    training = draft.submission(JobKind.TRAIN, spec, PROVISIONAL_STEPS, config.seed, needs=needs)
     if version is not None:
         return (training,)
     return (_look(draft, dataset.id, dataset.name), training)
@@ -250,8 +278,8 @@ def _count_kept(draft: _Draft, job_id: uuid.UUID, indexes: list[int] | None) -> 
 
 
 def _tied(pinned: models.Pinned) -> dict[str, Any]:
-    """A job on one model version, for slots that know its kind."""
-    return {"needs": {"engine": ENGINE}, "model_version_id": pinned.id}
+    """A job on one model version, for slots of this engine that can run its family."""
+    return {"needs": {"engine": ENGINE, "family": pinned.family}, "model_version_id": pinned.id}
 
 
 def _null(draft: _Draft) -> tuple[Submission, ...]:

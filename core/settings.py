@@ -39,7 +39,8 @@ class Settings(BaseSettings):
     )
 
     device: str = Field("cpu", description="Device of this worker's slots: cpu or cuda:N")
-    threads: int = Field(0, ge=0, le=1024, description="CPU threads of one slot; 0 takes all cores it may run on")
+    slots: int = Field(1, ge=1, le=1024, description="Slots that share this machine's cores and memory")
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads of one slot; 0 takes its share of all cores")
     log_level: str = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(False, description="One JSON object a line instead of readable text")
 

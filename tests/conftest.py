@@ -10,7 +10,10 @@ import redis
 import sqlalchemy as sa
 from psycopg import sql
 
-from core.catalogue.database import migrate
+from core.broker import QUEUES
+from core.catalogue.database import Database, migrate
+from core.ledger import slots
+from core.recipe import ENGINE
 from vyaz.up.servers import ServerPair
 
 # A run in the background ignores SIGINT, and so would every process that a test starts and interrupts.
@@ -61,6 +64,14 @@ def valkey(servers: ServerPair, broker_url: str) -> Iterator[redis.Redis]:
     """A client of the broker's server, to look into it or to flush it."""
     with redis.Redis.from_url(servers.client_url) as client:
         yield client
+
+
+def stand_by(database: Database) -> None:
+    """Have a slot of each queue known that left just now: jobs are accepted, and nobody works on them."""
+    with database.transaction() as session:
+        for queue in QUEUES:
+            slot = slots.Slot("node", "host", 1, 1, queue, queue, "test", "0", ENGINE)
+            slots.leave(session, slots.register(session, slot))
 
 
 def create_database(servers: ServerPair, name: str, template: str) -> None:

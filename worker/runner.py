@@ -20,9 +20,10 @@ from core.ledger.kinds import JobKind
 from core.ledger.leases import Lease
 from core.ledger.rings import Ringer
 from core.recipe import ENGINE
+from core.registry import Family
 from core.settings import Settings
 from core.storage.blobs import Blobs
-from worker.device import device_class, queue_of, visible_cores
+from worker.device import device_class, memory, queue_of, visible_cores
 from worker.heartbeat import Drain, Hold, Pulse
 
 log = structlog.get_logger(__name__)
@@ -196,6 +197,9 @@ class Slot:
             device_class=self._place.device_class,
             version=metadata.version("vyaz"),
             engine=ENGINE,
+            memory=memory(self._settings.device, self._settings.slots),
+            kinds=list(JobKind),
+            families=list(Family),
         )
         with self._place.database.transaction() as session:
             return slots.register(session, slot)
@@ -211,7 +215,7 @@ def _load(kind: JobKind, place: Workplace) -> Work:
     if kind not in (JobKind.DATASET, JobKind.NULL):
         import torch
 
-        torch.set_num_threads(place.settings.threads or visible_cores())
+        torch.set_num_threads(place.settings.threads or max(1, visible_cores() // place.settings.slots))
     if kind is JobKind.GENERATE:
         from worker.kinds.generate import Generate
 

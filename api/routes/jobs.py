@@ -40,7 +40,7 @@ SHOWN = {200: examples.answer(examples.JOB), **documented(401, 403, 404, 409, 42
     "",
     status_code=202,
     summary="Submit a job",
-    responses={202: examples.answer(examples.JOB), **documented(400, 401, 403, 413, 415, 422, 503)},
+    responses={202: examples.answer(examples.JOB), **documented(400, 401, 403, 409, 413, 415, 422, 503)},
 )
 def submit(
     request: Annotated[JobRequest, Body(openapi_examples=examples.REQUESTS)],
@@ -52,7 +52,7 @@ def submit(
 ) -> schemas.Job:
     """Write it down, whatever its size, and answer; a training is a look at its dataset first, then the training."""
     allow_faults(caller, request)
-    job = submit_request(session, caller.owner_id, request, key)
+    job = submit_request(session, caller.owner_id, request, key, caller.prefix)
     rings.add(QUEUES)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return _shown(session, job)
@@ -106,33 +106,34 @@ def file(job_id: uuid.UUID, caller: BriefReader, services: RequestServices) -> S
 @router.patch("/{job_id}", summary="Move a job to another class", responses=SHOWN)
 def change(job_id: uuid.UUID, body: schemas.JobChange, session: RequestSession, caller: Writer) -> schemas.Job:
     """Interactive goes before normal, normal before bulk."""
-    return _shown(session, reprioritise(session, caller.owner_id, job_id, Priority[body.priority.upper()]))
+    priority = Priority[body.priority.upper()]
+    return _shown(session, reprioritise(session, caller.owner_id, job_id, priority, caller.prefix))
 
 
 @router.post("/{job_id}/pause", summary="Let no more of it start", responses=SHOWN)
 def pause(job_id: uuid.UUID, session: RequestSession, caller: Writer) -> schemas.Job:
     """What was begun is finished."""
-    return _shown(session, order(session, caller.owner_id, job_id, "pause"))
+    return _shown(session, order(session, caller.owner_id, job_id, "pause", caller.prefix))
 
 
 @router.post("/{job_id}/resume", summary="Go on after a pause", responses=SHOWN)
 def resume(job_id: uuid.UUID, session: RequestSession, caller: Writer, rings: RequestRings) -> schemas.Job:
     """From where it was paused."""
     rings.add(QUEUES)
-    return _shown(session, order(session, caller.owner_id, job_id, "resume"))
+    return _shown(session, order(session, caller.owner_id, job_id, "resume", caller.prefix))
 
 
 @router.post("/{job_id}/cancel", summary="Stop it for good", responses=SHOWN)
 def cancel(job_id: uuid.UUID, session: RequestSession, caller: Writer) -> schemas.Job:
     """What was made stays."""
-    return _shown(session, order(session, caller.owner_id, job_id, "cancel"))
+    return _shown(session, order(session, caller.owner_id, job_id, "cancel", caller.prefix))
 
 
 @router.post("/{job_id}/retry", summary="Work again on what failed or was left", responses=SHOWN)
 def retry(job_id: uuid.UUID, session: RequestSession, caller: Writer, rings: RequestRings) -> schemas.Job:
     """Quarantined items are opened again; so is what a cancelled job left."""
     rings.add(QUEUES)
-    return _shown(session, order(session, caller.owner_id, job_id, "retry"))
+    return _shown(session, order(session, caller.owner_id, job_id, "retry", caller.prefix))
 
 
 @router.delete(

@@ -75,7 +75,7 @@ def invert(
         resolve(session, caller.owner_id, asked)
     uploads.keep(services.blobs, caller.owner_id, file)
     with services.database.transaction() as session:
-        job = submit_request(session, caller.owner_id, asked, key)
+        job = submit_request(session, caller.owner_id, asked, key, caller.prefix)
         shown = schemas.Job.of(jobs.view(session, [job])[0])
     services.ringer.ring(QUEUES)
     response.headers["Location"] = f"/v1/jobs/{job.id}"

@@ -32,6 +32,7 @@ class Pinned:
 
     id: uuid.UUID
     reference: str
+    family: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def pin(session: Session, reference: str) -> Pinned:
     version = _version(session, model, parts["number"], parts["alias"])
     if version is None:
         raise Invalid(_no_version(session, model, reference), "/spec/model")
-    return Pinned(version.id, f"{model.name}:{version.number}")
+    return Pinned(version.id, f"{model.name}:{version.number}", version.family)
 
 
 def pin_if_any(session: Session, reference: str) -> Pinned | None:

@@ -35,6 +35,7 @@ class Table(DeclarativeBase):
         dict[str, Any]: JSONB,
         list[str]: ARRAY(Text),
         list[float]: ARRAY(Double),
+        list[uuid.UUID]: ARRAY(Uuid),
     }
 
 

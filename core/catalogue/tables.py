@@ -237,6 +237,16 @@ class Worker(Table):
     device_class: Mapped[str]
     version: Mapped[str]
     engine: Mapped[int] = mapped_column(Integer)
+    memory: Mapped[int | None]
+    """Bytes that the slot may fill: its share of the machine's, or its GPU's."""
+    kinds: Mapped[list[str] | None]
+    """Kinds of job that its version knows; None: it did not say."""
+    families: Mapped[list[str] | None]
+    """Model families that it can run; None: it did not say."""
+    warm: Mapped[list[uuid.UUID]] = mapped_column(server_default=text("'{}'"))
+    """Model versions that it holds in memory."""
+    owed: Mapped[list[float]] = mapped_column(server_default=text("'{0,0,0}'::float8[]"))
+    """Device-seconds that it owes each class."""
     state: Mapped[str]
     """idle, busy, draining or gone."""
     shard_id: Mapped[int | None]
@@ -251,7 +261,10 @@ class Event(Table):
     """What happened to a job or a shard, in order, and who did it."""
 
     __tablename__ = "event"
-    __table_args__ = (Index("ix_event_job", "job_number", "id"),)
+    __table_args__ = (
+        Index("ix_event_job", "job_number", "id"),
+        Index("ix_event_at", "at", postgresql_using="brin"),
+    )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     job_number: Mapped[int] = mapped_column(ForeignKey("job.number", ondelete="CASCADE"))

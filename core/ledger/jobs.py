@@ -41,6 +41,8 @@ class Submission:
     idempotency_key: str | None = None
     body: dict[str, Any] | None = None
     """What the user sent; a repeated key with another body is a mistake."""
+    actor: str | None = None
+    """Who submits: the readable part of a key, or a schedule."""
 
 
 def submit(session: Session, owner_id: uuid.UUID, submission: Submission) -> Job:
@@ -53,9 +55,7 @@ def submit(session: Session, owner_id: uuid.UUID, submission: Submission) -> Job
     owner = session.get_one(Owner, owner_id, with_for_update={"key_share": True})
     digest = _digest(submission.body) if submission.body is not None else None
     if submission.idempotency_key is not None:
-        earlier = session.scalar(
-            sa.select(Job).where(Job.owner_id == owner_id, Job.idempotency_key == submission.idempotency_key)
-        )
+        earlier = find_by_key(session, owner_id, submission.idempotency_key)
         if earlier is not None:
             if earlier.body_digest != digest:
                 raise Invalid(f"Idempotency-Key {submission.idempotency_key!r} was used before with another body")
@@ -82,11 +82,16 @@ def submit(session: Session, owner_id: uuid.UUID, submission: Submission) -> Job
         "body_digest": digest,
     }
     job = session.scalars(insert(Job).returning(Job), [values]).one()
-    record(session, job.number, "submitted")
+    record(session, job.number, "submitted", actor=submission.actor)
     return job
 
 
-def order(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID, verb: str) -> Job:
+def find_by_key(session: Session, owner_id: uuid.UUID, key: str) -> Job | None:
+    """The job that was submitted under an idempotency key, if there is one."""
+    return session.scalar(sa.select(Job).where(Job.owner_id == owner_id, Job.idempotency_key == key))
+
+
+def order(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID, verb: str, actor: str | None = None) -> Job:
     """Carry out `pause`, `resume`, `cancel` or `retry`; `owner_id` None means any owner's.
 
     Raises `NotFound`, and `Conflict` when the job's state does not allow it.
@@ -107,20 +112,21 @@ def order(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID, verb:
     if job.state == JobState.CANCELLED:
         job.finished_at = clock(session)
         abandon_dependants(session, job, "the job it waited for was cancelled")
-    record(
-        session, job.number, {"pause": "paused", "resume": "resumed", "cancel": "cancelled", "retry": "retried"}[verb]
-    )
+    done = {"pause": "paused", "resume": "resumed", "cancel": "cancelled", "retry": "retried"}[verb]
+    record(session, job.number, done, actor=actor)
     session.flush()
     return job
 
 
-def reprioritise(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID, priority: Priority) -> Job:
+def reprioritise(
+    session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID, priority: Priority, actor: str | None = None
+) -> Job:
     """Move an unfinished job to another class."""
     job = locked(session, owner_id, job_id)
     if JobState(job.state) not in UNFINISHED:
         raise Conflict(f"cannot re-prioritise a job that is {job.state}")
     job.priority = int(priority)
-    record(session, job.number, "reprioritised", detail=priority.name.lower())
+    record(session, job.number, "reprioritised", actor=actor, detail=priority.name.lower())
     session.flush()
     return job
 

@@ -37,12 +37,20 @@ class Slot:
     device_class: str
     version: str
     engine: int
+    memory: int | None = None
+    kinds: list[str] | None = None
+    families: list[str] | None = None
 
 
 def register(session: Session, slot: Slot) -> uuid.UUID:
     """Add the slot and return its id."""
     row = {**asdict(slot), "state": SlotState.IDLE}
     return session.scalars(insert(Worker).returning(Worker.id), [row]).one()
+
+
+def count_live(session: Session) -> int:
+    """How many slots are there."""
+    return session.scalar(sa.select(sa.func.count()).where(Worker.state != SlotState.GONE)) or 0
 
 
 def keep_alive(session: Session, slot_id: uuid.UUID) -> bool:

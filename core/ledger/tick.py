@@ -16,9 +16,9 @@ TICK_LOCK = 0x7469_636B
 
 WAITING = sa.text("""
     SELECT DISTINCT slot.queue FROM (
-        SELECT DISTINCT ON (w.queue, w.engine) w FROM worker w
+        SELECT DISTINCT ON (w.queue, w.engine, w.kinds, w.families, w.memory) w FROM worker w
          WHERE w.state = 'idle' AND w.heartbeat_at > clock_timestamp() - interval '15 s'
-         ORDER BY w.queue, w.engine, w.heartbeat_at DESC) idle(slot_row),
+         ORDER BY w.queue, w.engine, w.kinds, w.families, w.memory, w.heartbeat_at DESC) idle(slot_row),
         LATERAL (SELECT (slot_row).*) slot
      WHERE (vyaz_turn(slot_row, '{}')).number IS NOT NULL
 """)

@@ -3,8 +3,6 @@
 Revision: 0001
 """
 
-from importlib import resources
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -361,6 +359,3 @@ def upgrade() -> None:
     op.create_index("ix_variant_letters", "variant", ["letters", "job_number", "index"], unique=False)
     op.create_index(op.f("ix_variant_model_version_id"), "variant", ["model_version_id"], unique=False)
     op.execute("INSERT INTO queue (name, number) VALUES ('cpu', 1), ('gpu', 2)")
-    # The script holds no percent sign: the driver would take it for a placeholder.
-    functions = resources.files("core.ledger").joinpath("functions.sql").read_text()
-    op.get_bind().exec_driver_sql(functions)

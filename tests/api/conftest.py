@@ -30,6 +30,7 @@ from core.recipe import ENGINE
 from core.settings import Settings
 from core.storage.blobs import Blobs
 from core.storage.shards import ShardWriter, shard_key
+from tests.conftest import stand_by
 
 Headers = dict[str, str]
 
@@ -44,6 +45,7 @@ class House:
 
     def __post_init__(self) -> None:
         self.database = Database(self.settings.database_url.get_secret_value(), pooled=False)
+        stand_by(self.database)
         with self.database.transaction() as session:
             for scope in Scope:
                 self.keys[scope] = _bearer(keys.create(session, "studio", scope, scope)[1])

@@ -16,6 +16,7 @@ from core.ledger.states import Priority
 from core.recipe import ENGINE, parse_spec
 from core.requests import JobRequest, submit_request, submit_stored
 from core.training.config import TrainConfig
+from tests.conftest import stand_by
 
 GENERATE = {"kind": "generate", "spec": {"letters": ["ab"]}, "count": 100}
 TRAIN = {"kind": "train", "spec": {"family": "mlp", "minutes": 1, "betas": [0.4, 0.9]}}
@@ -24,6 +25,7 @@ TRAIN = {"kind": "train", "spec": {"family": "mlp", "minutes": 1, "betas": [0.4,
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url, pooled=False)
+    stand_by(database)
     yield database
     database.close()
 
@@ -55,7 +57,7 @@ def test_a_stored_request_makes_the_same_job_as_one_over_http(database: Database
         by_hand = submit_request(session, studio, JobRequest.model_validate(GENERATE))
 
     assert (by_schedule.spec, by_schedule.total) == (by_hand.spec, by_hand.total)
-    assert by_schedule.needs == {"engine": ENGINE}
+    assert by_schedule.needs == {"engine": ENGINE, "family": "mlp"}
     assert by_schedule.model_version_id is not None
 
 

@@ -31,7 +31,7 @@ from core.recipe import ENGINE
 from core.settings import Settings
 from core.storage.blobs import Blobs
 from core.storage.shards import ShardWriter, shard_key
-from tests.conftest import create_database, name_database
+from tests.conftest import create_database, name_database, stand_by
 from vyaz.client import Client
 from vyaz.sheet import _face  # the font that the captions use has all our letters
 from vyaz.up import commands
@@ -195,6 +195,7 @@ def door(servers: ServerPair, template: str, tmp_path_factory: pytest.TempPathFa
         shard_seconds=1.0,
     )
     door = Door(settings, url, folder, Database(database_url))
+    stand_by(door.database)
     with door.database.transaction() as session:
         datasets.ensure_builtin(session)
     try:

@@ -1,6 +1,7 @@
 """`vyaz generate` and `vyaz train`; the same options make the requests of schedules."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,6 +18,25 @@ from vyaz.transport import Json
 
 Device = Annotated[str, typer.Option(help="Where it may run: auto, cpu or gpu.")]
 Priority = Annotated[str, typer.Option(help="interactive, normal or bulk.")]
+# Decimal: a GPU of 24 GB reports a little less than 24 times 2^30.
+_UNITS: Final = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _read_bytes(text: str) -> int:
+    """`24GB` as bytes; raises the parser's error for anything else."""
+    parts = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*([KMGT]B|)", text.strip().upper())
+    if parts is None:
+        raise typer.BadParameter(f"{text!r} is no size; write one like 24GB or 800MB")
+    return int(float(parts[1]) * _UNITS[parts[2]])
+
+
+MinMemory = Annotated[
+    Any,
+    typer.Option(parser=_read_bytes, metavar="SIZE", help="What a slot must have: 24GB, 800MB."),
+]
+WaitForWorker = Annotated[
+    bool, typer.Option("--wait-for-worker", help="Submit it even if no worker that is known can do it.")
+]
 
 
 def _read_style(file: str) -> list[float]:
@@ -81,6 +101,8 @@ def generate(
     ] = None,
     mix: Annotated[float | None, typer.Option(help="Chance that a letter is half of another style.")] = None,
     device: Device = "auto",
+    min_memory: MinMemory = None,
+    wait_for_worker: WaitForWorker = False,
     priority: Priority = "normal",
     shard_size: Annotated[int | None, typer.Option(help="Variants in a shard; else as many as take 20 s.")] = None,
     wait: Wait = False,
@@ -107,6 +129,8 @@ def generate(
         attributes=attributes,
         mix=mix,
         device=device,
+        min_memory=min_memory,
+        wait_for_worker=wait_for_worker,
         priority=priority,
         shard_size=shard_size,
     )
@@ -128,6 +152,8 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     loss: Annotated[str | None, typer.Option(help="bce, lsgan, wgan-gp or relativistic.")] = None,
     device: Device = "auto",
+    min_memory: MinMemory = None,
+    wait_for_worker: WaitForWorker = False,
     priority: Priority = "normal",
     wait: Wait = False,
     as_json: AsJson = False,
@@ -142,6 +168,8 @@ def train(
         epochs=epochs,
         minutes=minutes,
         device=device,
+        min_memory=min_memory,
+        wait_for_worker=wait_for_worker,
         priority=priority,
         batch=batch,
         seed=seed,

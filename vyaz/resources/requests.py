@@ -18,6 +18,8 @@ def generate_request(
     attributes: Mapping[str, float] | Iterable[tuple[str, float]] | None = None,
     seed: int = 0,
     device: str = "auto",
+    min_memory: int | None = None,
+    wait_for_worker: bool = False,
     priority: str = "normal",
     shard_size: int | None = None,
     **spec: object,
@@ -31,7 +33,7 @@ def generate_request(
     moved = dict(attributes) if attributes else None
     fields = {"letters": list(letters), "model": model, "layout": layout, "size": size, "attributes": moved, **spec}
     request = {"kind": "generate", "spec": _given(fields), "count": count, "seed": seed, "shard_size": shard_size}
-    return _given({**request, "device": device, "priority": priority})
+    return _given({**request, **_placed(device, min_memory, wait_for_worker), "priority": priority})
 
 
 def train_request(
@@ -42,12 +44,15 @@ def train_request(
     epochs: float | None = None,
     minutes: float | None = None,
     device: str = "auto",
+    min_memory: int | None = None,
+    wait_for_worker: bool = False,
     priority: str = "normal",
     **spec: object,
 ) -> Json:
     """Ask for a new version of model `name`; `spec` takes the other fields of `core.training.config.TrainConfig`."""
     fields = {"dataset": dataset, "family": family, "name": name, "epochs": epochs, "minutes": minutes, **spec}
-    return {"kind": "train", "spec": _given(fields), "device": device, "priority": priority}
+    placed = _placed(device, min_memory, wait_for_worker)
+    return _given({"kind": "train", "spec": _given(fields), **placed, "priority": priority})
 
 
 def dataset_request(dataset: str = "fonts") -> Json:
@@ -91,11 +96,24 @@ def export_request(
 
 
 def null_request(
-    count: int, *, seed: int = 0, priority: str = "normal", shard_size: int | None = None, **spec: object
+    count: int,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    min_memory: int | None = None,
+    wait_for_worker: bool = False,
+    priority: str = "normal",
+    shard_size: int | None = None,
+    **spec: object,
 ) -> Json:
     """Ask for `count` items of nothing, to try the queue."""
     request = {"kind": "null", "spec": _given(spec), "count": count, "seed": seed, "shard_size": shard_size}
-    return _given({**request, "priority": priority})
+    return _given({**request, **_placed(device, min_memory, wait_for_worker), "priority": priority})
+
+
+def _placed(device: str, min_memory: int | None, wait_for_worker: bool) -> Json:
+    """What a slot must be; `min_memory` in bytes."""
+    return {"device": device, "min_memory": min_memory, "wait_for_worker": wait_for_worker or None}
 
 
 def _given(fields: Json) -> Json:

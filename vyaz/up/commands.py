@@ -37,15 +37,15 @@ def beat() -> Command:
     return _module("beat", *argv, grace=OTHER_GRACE)
 
 
-def worker(queue: str, number: int, device: str, threads: int = 0) -> Command:
-    """One device slot: a Celery parent with one child. `number` tells the slots of one queue on one node apart.
+def worker(queue: str, number: int, device: str, threads: int = 0, slots: int = 1) -> Command:
+    """A node: a Celery parent with a child for each slot. `number` tells the nodes of one queue on one machine apart.
 
-    `threads` is how many of the CPU's the slot may use; 0 is all.
+    `threads` is how many of the CPU's a slot may use; 0 is its share of all.
     """
     name = f"{queue}{number}"
-    argv = ("celery", "--app", "worker.app", "worker", "--queues", queue, "--concurrency", "1")
+    argv = ("celery", "--app", "worker.app", "worker", "--queues", queue, "--concurrency", str(slots))
     flags = ("--hostname", f"{name}@%h", "--without-gossip", "--without-mingle")
-    environment = {"VYAZ_DEVICE": device, "VYAZ_THREADS": str(threads)}
+    environment = {"VYAZ_DEVICE": device, "VYAZ_THREADS": str(threads), "VYAZ_SLOTS": str(slots)}
     return _module(f"worker-{name}", *argv, *flags, environment=environment, grace=WORKER_GRACE)
 
 

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 PORT = 8765
 WATCH = 0.2  # seconds between two looks at the children
 READY = 90.0  # seconds for the API to answer
+SLOTS_READY = 30.0  # seconds for all slots to register
 FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0  # seconds before a fallen process starts again: doubled each time
 STEADY = 60.0  # a process that ran this long has nothing to do with its earlier falls
 SOURCE = Path(__file__).parents[2]  # where api, core and worker lie: a child imports what its supervisor does
@@ -45,6 +46,8 @@ class Setup:
     create_key: Callable[[str], str]
     ship: Callable[[str, str], object] = lambda database_url, store_url: None
     """Registers the weights that come with Vyaz; takes the URL of the store too."""
+    count_slots: Callable[[str], int] | None = None
+    """How many slots are there; None: nobody waits for them."""
 
 
 def up(
@@ -57,8 +60,9 @@ def up(
 ) -> int:
     """Run an instance on the folder `data` until SIGINT or SIGTERM; the exit code is 0 then.
 
-    `port` None is 8765, 0 any free one. `ready` is called once, when the API answers. Outside servers named in the
-    settings are used instead of embedded ones. To be called in the main thread, which owns the signals.
+    `port` None is 8765, 0 any free one. `ready` is called once, when the API answers and the slots are there. Outside
+    servers named in the settings are used instead of embedded ones. To be called in the main thread, which owns the
+    signals.
 
     Raises `Invalid` (folder, port, workers), `Conflict` (runs already, port in use), `Unavailable` (a server or the
     API does not come up; the message has the end of its log).
@@ -67,7 +71,8 @@ def up(
         raise Invalid(f"--workers must be 1 to 256, not {workers}")
     refuse_held(claim(data))
     port = choose_port(port)
-    supervisor = Supervisor(data, port, commands(port, workers, device), Setup(_migrate, _create_key, _ship), ready)
+    setup = Setup(_migrate, _create_key, _ship, _count_slots)
+    supervisor = Supervisor(data, port, commands(port, workers, device), setup, ready)
     return supervisor.run(Settings())
 
 
@@ -162,6 +167,7 @@ class Supervisor:
                 command = replace(command, environment={**environment, **command.environment})
                 self._charges.append(Charge(command, self._start(command, folder), time.monotonic()))
             wait_for(self._charges[0].child, self._api_answers, READY, self._stopping)
+            self._await_slots(servers)
             instance = self._describe(key)
             announce(folder, instance)
             logger.info("ready: %s", instance.url)
@@ -169,6 +175,18 @@ class Supervisor:
             self._watch(servers)
         finally:
             self._stop(folder)
+
+    def _await_slots(self, servers: ServerPair) -> None:
+        """Wait for the slots, for whoever submits at once would hear that nobody can do it; but not for ever."""
+        count = self._setup.count_slots
+        wanted = sum(charge.command.kind == "worker" for charge in self._charges)
+        deadline = time.monotonic() + SLOTS_READY
+        while count is not None and count(servers.database_url) < wanted and not self._stopping.wait(WATCH):
+            for charge in self._charges:
+                self._look_after(charge, servers.folder, time.monotonic())
+            if time.monotonic() > deadline:
+                logger.warning("not all of %d slots have come; going on without", wanted)
+                return
 
     def _watch(self, servers: ServerPair) -> None:
         """Start again what falls, until asked to stop."""
@@ -297,6 +315,18 @@ def _create_key(url: str) -> str:
         with database.transaction() as session:
             _, plaintext = keys.create(session, "local", "made by vyaz up", "admin")
             return str(plaintext)
+    finally:
+        database.close()
+
+
+def _count_slots(url: str) -> int:
+    from core.catalogue.database import Database
+    from core.ledger import slots
+
+    database = Database(url, pooled=False)
+    try:
+        with database.transaction() as session:
+            return slots.count_live(session)
     finally:
         database.close()
 
