@@ -10,12 +10,12 @@ from api import errors
 from api.gates import BodyLimit, Deadline, Trace
 from api.metrics import Requests
 from api.openapi import Api
-from api.routes import datasets, events, health, jobs, keys, models, owners, schedules, variants, workers
+from api.routes import datasets, events, health, history, jobs, keys, models, owners, schedules, variants, workers
 from api.services import Services
 from core import log
 from core.settings import Settings
 
-ROUTERS = (health, jobs, events, variants, models, datasets, workers, keys, owners, schedules)
+ROUTERS = (health, jobs, events, history, variants, models, datasets, workers, keys, owners, schedules)
 ABOUT = "Letters in, a catalogue of monograms out. Every failure is `application/problem+json`."
 
 

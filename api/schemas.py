@@ -244,6 +244,26 @@ class Worker(Answer):
         return cls.model_validate(view.row).model_copy(update={"job": view.job})
 
 
+class Event(Answer):
+    """One change of a job or of one of its shards."""
+
+    id: int
+    at: datetime
+    what: str
+    shard_id: int | None
+    epoch: int | None = Field(description="Of the shard's lease: whoever came later had a higher one")
+    actor: str | None = Field(description="A key's readable part, a schedule, or the id of a slot")
+    detail: str | None
+
+
+class Audit(Answer):
+    """What a look at a job's history found."""
+
+    events: int
+    shards: int
+    problems: list[str] = Field(description="What breaks a rule of the ledger; empty when all is legal")
+
+
 class NewKey(Body):
     """A key to make."""
 

@@ -13,8 +13,9 @@ MAX_FILE, MAX_FUNCTION, MAX_TAIL = 400, 40, 0.05
 
 COMMITTERS = {"core/catalogue/database.py"}
 TRANSACTION_OPENERS = COMMITTERS | {"migrations/env.py"}
-# Settings are read in one place; whoever starts children hands its own environment on to them.
-ENVIRONMENT_READERS = {"core/settings.py", "vyaz/up/processes.py"}
+# Settings are read in one place; whoever starts children hands its own environment on to them, and a slot tells CUDA by
+# it which GPU to see.
+ENVIRONMENT_READERS = {"core/settings.py", "vyaz/cli/worker.py", "vyaz/up/processes.py", "worker/device.py"}
 # The task boundary: whatever a kind's work raises is its shard's failure. And the health probe.
 BROAD_CATCHERS = {"worker/runner.py", "api/routes/health.py"}
 PRINTERS = ("bench/", "examples/", "vyaz/demo.py")

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.catalogue import models
-from core.catalogue.tables import Job, Shard
+from core.catalogue.tables import Event, Job, Shard
 from core.errors import NotFound
 
 FINISHED = ("done", "failed", "cancelled")
@@ -142,6 +142,17 @@ def page(
     if before is not None:
         query = query.where(Job.number < before)
     return view(session, session.scalars(query.order_by(Job.number.desc()).limit(limit)).all())
+
+
+def history(
+    session: Session, owner_id: uuid.UUID, job_id: uuid.UUID, *, after: int | None = None, limit: int
+) -> Sequence[Event]:
+    """What happened to an owner's job, the oldest first, from after an event; raises `NotFound`."""
+    number = session.scalar(sa.select(Job.number).where(Job.id == job_id, Job.owner_id == owner_id))
+    if number is None:
+        raise NotFound(f"there is no job {job_id}")
+    mine = sa.select(Event).where(Event.job_number == number, Event.id > (after or 0))
+    return session.scalars(mine.order_by(Event.id).limit(limit)).all()
 
 
 def view(session: Session, rows: Sequence[Job]) -> list[JobView]:

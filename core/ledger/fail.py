@@ -67,7 +67,7 @@ def crash(session: Session, shard: Shard, reason: str) -> None:
     # Nobody can say how long it ran; the estimate stays charged, or what crashes would always be first in line.
     job = settle(session, shard.job_number, shard, shard.estimate)
     kind = kind_of(job.kind)
-    record(session, job.number, "crashed", shard=shard, detail=reason)
+    record(session, job.number, "crashed", shard=shard, actor=str(shard.slot_id), detail=reason)
     lone = shard.stop - shard.start <= 1 or not kind.splits
     if not lone:
         _split(session, shard)

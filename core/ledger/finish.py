@@ -64,6 +64,7 @@ the job's result. Counts under `rejected` add up over the shards."""
 def finish(session: Session, lease: Lease, outcome: Outcome, keep: Keep | None = None) -> None:
     """Count [start, upto) as finished, return the rest with no attempt used; raises `Fenced` if the lease is over."""
     shard = _guard(session, lease, outcome)
+    record(session, lease.job_number, "finished", shard=shard, actor=str(shard.slot_id), detail=f"upto {outcome.upto}")
     result = keep(session) if keep is not None else {}
     for failure in outcome.failures:
         session.execute(insert(Shard), [_quarantined(lease, failure)])
@@ -95,7 +96,7 @@ def give_back(session: Session, lease: Lease, seconds: float, reason: str | None
     shard.not_before = clock(session) + timedelta(seconds=delay)
     session.flush()
     settle(session, lease.job_number, shard, seconds)
-    record(session, lease.job_number, "returned", shard=shard, detail=reason)
+    record(session, lease.job_number, "returned", shard=shard, actor=str(shard.slot_id), detail=reason)
 
 
 def settle(session: Session, job_number: int, shard: Shard, seconds: float) -> Job:

@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from core.errors import VyazError
-from vyaz.cli import datasets, doctor, jobs, keys, models, schedules, submit, up, variants, worker, workers
+from vyaz.cli import datasets, doctor, history, jobs, keys, models, schedules, submit, up, variants, worker, workers
 from vyaz.cli.output import complain
 
 app = typer.Typer(
@@ -22,7 +22,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (up.up, worker.worker, submit.train, submit.generate, variants.sheet, variants.export, doctor.doctor):
+for command in (
+    up.up,
+    worker.worker,
+    submit.train,
+    submit.generate,
+    variants.sheet,
+    variants.export,
+    history.audit,
+    doctor.doctor,
+):
     app.command()(command)
 for name, group in {
     "jobs": jobs.app,

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from core.errors import NotFound
+from vyaz.cli import history
 from vyaz.cli.output import emit, emit_facts, emit_json, emit_table, say, shorten
 from vyaz.cli.progress import conclude, follow
 from vyaz.cli.session import AsJson, Data, JobId, connect, resolve
@@ -12,6 +13,7 @@ from vyaz.client import Client
 from vyaz.resources.jobs import Job
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: what was submitted, how far it is, orders to it.")
+app.command()(history.history)
 
 NewestOrId = Annotated[
     str | None, typer.Argument(metavar="[JOB]", help="A job's id, or its last eight digits; else the newest job.")

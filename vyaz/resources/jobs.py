@@ -36,6 +36,28 @@ class JobFailed(VyazError):
 
 
 @dataclass(frozen=True)
+class Event:
+    """One change of a job or of one of its shards: what, when, at which epoch, by whom."""
+
+    id: int
+    at: str
+    what: str
+    shard_id: int | None = None
+    epoch: int | None = None
+    actor: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a look at a job's history found; without problems all was legal."""
+
+    events: int
+    shards: int
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Job:
     """A job as it stood when the API was asked; `refresh` gives a later one."""
 
@@ -233,6 +255,15 @@ class Jobs:
     def reprioritise(self, job_id: str, priority: str) -> Job:
         """Move a job to another class: interactive, normal or bulk."""
         return self._job(self._transport.patch(f"/v1/jobs/{job_id}", {"priority": priority}))
+
+    def history(self, job_id: str, limit: int | None = None) -> Iterator[Event]:
+        """Yield what happened to a job and its shards, the oldest first."""
+        for item in self._transport.pages(f"/v1/jobs/{job_id}/history", limit):
+            yield read(Event, item)
+
+    def audit(self, job_id: str) -> Audit:
+        """Check a job's history against the rules of the ledger."""
+        return read(Audit, self._transport.get(f"/v1/jobs/{job_id}/audit"))
 
     def remove(self, job_id: str) -> None:
         """Delete a finished job with its variants and pictures."""
