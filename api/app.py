@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
 
+from anyio import to_thread
 from fastapi import FastAPI
 
 from api import errors
@@ -13,6 +14,7 @@ from api.openapi import Api
 from api.routes import datasets, events, health, history, jobs, keys, models, owners, schedules, variants, workers
 from api.services import Services
 from core import log
+from core.preflight import require_sound_servers
 from core.settings import Settings
 
 ROUTERS = (health, jobs, events, history, variants, models, datasets, workers, keys, owners, schedules)
@@ -27,6 +29,7 @@ def create_app(settings: Settings | None = None) -> Api:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await to_thread.run_sync(require_sound_servers, settings)
         yield
         services.close()
 

@@ -7,13 +7,10 @@ from typing import Annotated
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 from sqlalchemy.orm import Session
 
-from core.broker import connect
+from core.broker import connect, open_client
 from core.catalogue.database import Database
 from core.errors import Invalid
 from core.ledger.rings import Ringer
@@ -23,8 +20,6 @@ from core.storage.blobs import Blobs
 CONNECTIONS = 10
 """Transactions of requests at the same time; five more connections are for the short ones (events, pictures)."""
 
-ASK_SECONDS = 1.0
-"""How long the broker may take to say that it is there."""
 LOOKS = 3
 """Looks at watched jobs at the same time."""
 
@@ -56,14 +51,9 @@ class Services:
         return CapacityLimiter(LOOKS)
 
     def broker_answers(self) -> bool:
-        """Whether Valkey or Redis answers within a second. Asked directly: kombu would try again for several."""
-        url = self.settings.broker_url.get_secret_value()
-        if url.startswith("redis+socket:"):  # as kombu spells a Unix socket
-            url = url.replace("redis+socket:", "unix:", 1).replace("virtual_host=", "db=")
+        """Whether Valkey or Redis answers within a second."""
         try:
-            with Redis.from_url(
-                url, socket_timeout=ASK_SECONDS, socket_connect_timeout=ASK_SECONDS, retry=Retry(NoBackoff(), 0)
-            ) as client:
+            with open_client(self.settings) as client:
                 return bool(client.ping())
         except (RedisError, OSError, ValueError):
             return False

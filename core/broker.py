@@ -6,9 +6,14 @@ no result backend, no late acknowledgement, no ETA, chord or priority: those are
 
 from celery import Celery
 from kombu.entity import Queue
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from core.settings import Settings
 
+ASK_SECONDS = 1.0
+"""How long the server may take to answer one question."""
 RING = "worker.tasks.ring"
 QUEUES = ("cpu", "gpu")
 MESSAGE_VERSION = 1
@@ -51,3 +56,13 @@ def connect(settings: Settings) -> Celery:
         enable_utc=True,
     )
     return app
+
+
+def open_client(settings: Settings) -> Redis:
+    """A client of the server itself, for a question or two: it gives up in a second, where kombu would try again."""
+    url = settings.broker_url.get_secret_value()
+    if url.startswith("redis+socket:"):  # as kombu spells a Unix socket
+        url = url.replace("redis+socket:", "unix:", 1).replace("virtual_host=", "db=")
+    return Redis.from_url(
+        url, socket_timeout=ASK_SECONDS, socket_connect_timeout=ASK_SECONDS, retry=Retry(NoBackoff(), 0)
+    )
