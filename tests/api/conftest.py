@@ -22,7 +22,7 @@ from core.catalogue.database import Database
 from core.catalogue.ingest import copy_variants
 from core.catalogue.keys import Scope
 from core.catalogue.rows import VariantRow
-from core.catalogue.tables import Alias, Job, Model, ModelVersion, Owner
+from core.catalogue.tables import Alias, Job, Model, ModelVersion, Owner, Worker
 from core.ledger import jobs, leases, slots
 from core.ledger.finish import Outcome, Stored, finish_surely
 from core.ledger.leases import Lease
@@ -78,6 +78,11 @@ class House:
     def slot(self, queue: str = "cpu") -> uuid.UUID:
         with self.database.transaction() as session:
             return slots.register(session, slots.Slot("node", "host", 1, 1, queue, queue, "test", "0", ENGINE))
+
+    def forget_slots(self) -> None:
+        """As if none had been there for a day."""
+        with self.database.transaction() as session:
+            session.execute(sa.delete(Worker))
 
     def claim(self, slot: uuid.UUID) -> Lease:
         with self.database.transaction() as session:

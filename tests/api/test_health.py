@@ -25,7 +25,9 @@ POST /v1/jobs/{job_id}/cancel
 POST /v1/jobs/{job_id}/retry
 GET /v1/jobs/{job_id}/events
 GET /v1/jobs/{job_id}/image
+GET /v1/jobs/{job_id}/audit
 GET /v1/jobs/{job_id}/file
+GET /v1/jobs/{job_id}/history
 GET /v1/variants
 GET /v1/variants/{variant_id}
 GET /v1/variants/{variant_id}/image
@@ -59,7 +61,7 @@ def gauge(text: str, name: str) -> float:
 
 def test_the_process_lives_and_is_ready(api: TestClient) -> None:
     assert api.get("/livez").json() == {"status": "alive"}
-    assert api.get("/readyz").json() == {"status": "ready", "schema_version": "0003", "degraded": []}
+    assert api.get("/readyz").json() == {"status": "ready", "schema_version": "0004", "degraded": []}
 
 
 @pytest.mark.parametrize("change", ["UPDATE alembic_version SET version_num = '0000'", "DROP TABLE alembic_version"])
@@ -69,7 +71,7 @@ def test_another_schema_is_not_ready(api: TestClient, house: House, change: str)
     answer = api.get("/readyz")
 
     assert answer.status_code == 503
-    assert "needs 0003" in answer.json()["detail"]
+    assert "needs 0004" in answer.json()["detail"]
 
 
 def test_the_gauges_follow_the_ledger(api: TestClient, house: House) -> None:

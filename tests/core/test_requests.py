@@ -116,7 +116,7 @@ def test_an_evaluation_looks_at_the_fonts_first_is_interactive_and_needs_a_judge
     assert evaluation.spec == spec
     assert (evaluation.total, evaluation.in_flight_limit) == (1, 1)
     assert [Priority(job.priority).name for job in jobs(database)] == ["NORMAL", "INTERACTIVE"]
-    assert evaluation.needs == {"engine": ENGINE}
+    assert evaluation.needs == {"engine": ENGINE, "family": "mlp"}
 
 
 def test_an_evaluation_takes_the_dataset_version_that_its_model_was_trained_on(
