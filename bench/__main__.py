@@ -5,6 +5,7 @@
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = [name for name in given.names if name not in THEMES]
     if unknown:
         parser.error(f"there is no benchmark {unknown[0]!r}; there are: {', '.join(THEMES)}")
+    # Ended from outside, it ends what it started, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     for name in () if given.kept else given.names or THEMES:
         rows = _measure(name, given.rows)
         results.keep(name, rows)

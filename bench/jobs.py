@@ -14,8 +14,11 @@ import time
 from pathlib import Path
 from typing import Final
 
+import sqlalchemy as sa
+
 from bench.instance import Running, running
 from bench.row import Row
+from core.catalogue.tables import Shard
 
 COUNT: Final = 20_000
 BARE: Final = 4_096
@@ -34,9 +37,13 @@ def measure() -> list[Row]:
             rates.append(_run_job(instance, COUNT))
             bare.append(_run_bare_loop())
             ratios.append(rates[-1] / statistics.mean(bare[-2:]))
+        with instance.database.transaction() as session:
+            stored = sa.select(sa.func.sum(Shard.size) / sa.func.sum(Shard.stop - Shard.start))
+            size = float(session.scalar(stored.where(Shard.size.is_not(None))) or 0)
     return [
         Row("20,000-variant job against the bare loop", statistics.median(ratios), 0.95, "x its rate", "higher"),
         Row("the job itself, one slot on all cores", statistics.median(rates), None, "variants/s", "higher"),
+        Row("bytes of a variant in its shard", size, None, "bytes", "lower"),
     ]
 
 

@@ -33,10 +33,9 @@ from core.storage.blobs import Blobs
 from core.storage.shards import ShardWriter, shard_key
 
 SEED: Final = 11
-SHARD: Final = 4 * BLOCK  # items
+SHARD: Final = BLOCK  # items
 STORE_BYTES: Final = 512 << 20
-COMPOSE_CPUS: Final = 0.75  # of a core a composer, so that a write finds a place beside it
-WRITE_CPUS: Final = 0.25
+ROOM: Final = 2  # places that Ray may give to reads and writes beside the composers, which never leave theirs
 
 
 class Compose:
@@ -95,11 +94,11 @@ def run(job: int, count: int) -> float:
     """Items a second."""
     settings = Settings()
     sink = Shards({"store": settings.store, "database": settings.database_url.get_secret_value()}, job)
-    ray.init(num_cpus=CORES, include_dashboard=False, object_store_memory=STORE_BYTES, log_to_driver=False)
+    ray.init(num_cpus=CORES + ROOM, include_dashboard=False, object_store_memory=STORE_BYTES, log_to_driver=False)
     try:
         ray.data.range(count, override_num_blocks=count // SHARD).map_batches(
-            Compose, batch_size=SHARD, compute=ActorPoolStrategy(size=CORES), num_cpus=COMPOSE_CPUS
-        ).write_datasink(sink, ray_remote_args={"num_cpus": WRITE_CPUS})
+            Compose, batch_size=SHARD, compute=ActorPoolStrategy(size=CORES), num_cpus=1
+        ).write_datasink(sink)
         return count / (time.monotonic() - sink.began)
     finally:
         ray.shutdown()
