@@ -34,7 +34,7 @@ test: install  ## All tests, on real PostgreSQL and Valkey; ARGS="tests/core -k 
 
 check: lint types imports test  ## What .ci/run runs: format, lint, types, import rules, then all tests
 
-bench: install  ## The side-by-side benchmark; writes out/bench/results.json
+bench: install  ## The side-by-side benchmark; ARGS="claims ingest --rows 5000000 --write docs/results/bench.md"
 	@$(BIN)/python -m bench $(ARGS)
 
 bench-quality: install  ## What the shipped letters measure beside their goals; ARGS="--dataset FILE.npz"; under ten minutes

@@ -4,18 +4,15 @@ import json
 import sys
 import time
 
+from bench.pairs import compose_shipped
 from core.pipeline import Composer
-from core.recipe import BLOCK, parse_spec
-from core.storage import weights
-from core.storage.blobs import Blobs
+from core.recipe import BLOCK
 
 
 def main() -> int:
     """Make the variants block by block and keep none."""
     order = json.load(sys.stdin)
-    tensors, meta = weights.load(Blobs.open(order["store"]), order["path"], order["digest"])
-    spec = parse_spec({"letters": order["pairs"], "model": "letters"})
-    composer = Composer(spec, order["seed"], tensors, meta, "cpu")
+    composer = compose_shipped(order["pairs"], order["seed"], Composer)
     composer.block(0, 8 * BLOCK)
     began = time.perf_counter()
     for start in range(0, order["count"], 8 * BLOCK):

@@ -33,16 +33,22 @@ def pairs(count: int) -> list[str]:
 
 def composer(layout: Layout, letters: list[str], judge: str, kind: type[C], **wishes: Any) -> C:
     """Return what makes them with `letters`, gated or read by a judge."""
-    weights = {each.name: each.data for each in read(FOLDER)}
+    spec = {"letters": letters, "layout": layout, "size": PIXELS, **wishes}
+    return kind(parse_spec(spec), SEED, *load_shipped("letters"), "cpu", load_shipped(judge))
 
-    def load(name: str) -> tuple[Any, dict[str, str]]:
-        return safetensors.numpy.load(weights[name]), dict(check(weights[name]))
 
-    spec = parse_spec({"letters": letters, "layout": layout, "size": PIXELS, **wishes})
-    return kind(spec, SEED, *load("letters"), "cpu", load(judge))
+def compose_shipped(letters: list[str], seed: int, kind: type[C]) -> C:
+    """Return what makes the variants that `vyaz generate` makes of letters when nothing else is asked for."""
+    judge = load_shipped("judge-select")
+    return kind(parse_spec({"letters": letters}), seed, *load_shipped("letters"), "cpu", judge)
+
+
+def load_shipped(name: str) -> tuple[Any, dict[str, str]]:
+    """Return weights that ship, and what they are."""
+    data = next(each.data for each in read(FOLDER) if each.name == name)
+    return safetensors.numpy.load(data), dict(check(data))
 
 
 def load_network() -> Generator:
     """Return the network `letters` that ships."""
-    weights = next(each.data for each in read(FOLDER) if each.name == "letters")
-    return families.load(safetensors.numpy.load(weights), dict(check(weights)), "cpu")
+    return families.load(*load_shipped("letters"), "cpu")

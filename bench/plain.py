@@ -29,6 +29,14 @@ _CHORDS: Final = 8  # a curve
 
 def make(fields: NDArray[np.float32], size: int) -> tuple[bytes, float]:
     """Draw letters [L, h, h], distances of the canvas, positive inside; return the PNG and a score."""
+    pixels, score = draw(fields, size)
+    out = BytesIO()
+    Image.fromarray(pixels).save(out, "PNG", compress_level=1)
+    return out.getvalue(), score
+
+
+def draw(fields: NDArray[np.float32], size: int) -> tuple[NDArray[np.uint8], float]:
+    """Draw them; return pixels [size, size] and a score."""
     letters = [ndimage.zoom(field.astype(np.float64), _FINER, order=3) for field in fields]
     stems = np.array([_stem(letter) for letter in letters])
     target = np.exp(np.log(stems).mean())
@@ -37,9 +45,7 @@ def make(fields: NDArray[np.float32], size: int) -> tuple[bytes, float]:
     steps = np.cumsum([0.0, *(_step(a > 0, b > 0) for a, b in pairwise(letters))])
     rings = [ring + np.array([step, 0.0]) for own, step in zip(outlines, steps, strict=True) for ring in own]
     pixels = _render(_centre(rings), size)
-    out = BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=1)
-    return out.getvalue(), _score(pixels, stems)
+    return pixels, _score(pixels, stems)
 
 
 def _stem(letter: Floats) -> float:

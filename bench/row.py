@@ -1,5 +1,7 @@
-"""One line of the benchmark's table."""
+"""One line of the benchmark's table, and what a few samples come to."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -24,3 +26,8 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         """As it stands in `results.json`."""
         return asdict(self)
+
+
+def percentile(samples: Sequence[float], percent: float) -> float:
+    """The smallest sample that at least so many per cent of them do not exceed (nearest rank)."""
+    return sorted(samples)[max(0, math.ceil(percent / 100 * len(samples)) - 1)]
