@@ -55,15 +55,20 @@ class Services:
         """Threads for those who watch jobs, so that many of them keep nobody from submitting."""
         return CapacityLimiter(LOOKS)
 
-    def broker_answers(self) -> bool:
-        """Whether Valkey or Redis answers within a second. Asked directly: kombu would try again for several."""
+    def open_broker(self) -> Redis:
+        """A client of the broker that waits a second at most. Our own: kombu would try again for several."""
         url = self.settings.broker_url.get_secret_value()
         if url.startswith("redis+socket:"):  # as kombu spells a Unix socket
             url = url.replace("redis+socket:", "unix:", 1).replace("virtual_host=", "db=")
+        client: Redis = Redis.from_url(
+            url, socket_timeout=ASK_SECONDS, socket_connect_timeout=ASK_SECONDS, retry=Retry(NoBackoff(), 0)
+        )
+        return client
+
+    def broker_answers(self) -> bool:
+        """Whether Valkey or Redis answers within a second."""
         try:
-            with Redis.from_url(
-                url, socket_timeout=ASK_SECONDS, socket_connect_timeout=ASK_SECONDS, retry=Retry(NoBackoff(), 0)
-            ) as client:
+            with self.open_broker() as client:
                 return bool(client.ping())
         except (RedisError, OSError, ValueError):
             return False
