@@ -214,6 +214,18 @@ def test_every_selector_chooses_the_pods_of_its_part_and_no_others() -> None:
         assert [name for name, held in labels.items() if chosen.items() <= held.items()] == [each["metadata"]["name"]]
 
 
+def test_prometheus_finds_the_service_of_the_api() -> None:
+    objects = rendered(FULL)
+    (monitor,) = (each for each in objects if each["kind"] == "ServiceMonitor")
+    service = find(objects, "Service", "api")
+    (endpoint,) = monitor["spec"]["endpoints"]
+
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+    assert endpoint["path"] == "/metrics"
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
 def test_gpu_workers_go_down_to_none_and_replicas_are_left_to_keda() -> None:
     objects = rendered(FULL)
     scaled = find(objects, "ScaledObject", "worker-gpu")["spec"]

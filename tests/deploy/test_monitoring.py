@@ -11,10 +11,7 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from starlette.testclient import TestClient
 
-from tests.api.conftest import House, api, app, house  # noqa: F401 - fixtures
 from tests.tree import ROOT, text
 
 RULES = "deploy/prometheus/rules.yml"
@@ -53,22 +50,6 @@ def anchors(page: str) -> set[str]:
     """The anchors that headings of a page make."""
     headings = re.findall(r"^#+ (.+)$", text(page), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
-
-
-@pytest.fixture
-def exposed(api: TestClient, house: House) -> dict[str, set[str]]:  # noqa: F811 - the fixtures
-    """Every sample of a scrape of an instance that works, with the labels it has."""
-    house.submit(total=128, shard_size=64, spec={})
-    slot = house.slot()
-    house.make(slot)
-    house.claim(slot)
-    api.get("/v1/jobs", headers=house.keys["read"])
-    answer = api.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
-    found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(answer.text):
-        for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
-    return found
 
 
 def test_rules_and_dashboard_name_only_what_a_scrape_exposes(exposed: dict[str, set[str]]) -> None:

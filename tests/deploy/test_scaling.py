@@ -11,7 +11,7 @@ from core.ledger import jobs, slots
 from core.ledger.fail import lose_slot
 from core.ledger.finish import Outcome, finish
 from core.recipe import ENGINE
-from tests.api.conftest import House, house  # noqa: F401 - the fixture
+from tests.api.conftest import House
 from tests.deploy.chart import FULL, rendered
 
 
@@ -28,7 +28,7 @@ def queries() -> dict[str, str]:
 class Fleet:
     """How many slots KEDA would want, by the ledger of a house."""
 
-    def __init__(self, house: House, queries: dict[str, str]) -> None:  # noqa: F811 - the fixture
+    def __init__(self, house: House, queries: dict[str, str]) -> None:
         self._house = house
         self._queries = queries
 
@@ -36,21 +36,22 @@ class Fleet:
         """For the CPU queue and for the GPU queue, at 15 shards a slot."""
         with self._house.database.engine.connect() as connection:
             answers = {name: connection.exec_driver_sql(query).scalar_one() for name, query in self._queries.items()}
+        assert {type(answer) for answer in answers.values()} == {int}  # as KEDA wants it
         assert answers["cpu-small"] >= answers["cpu"]
         return float(answers["cpu"]), float(answers["gpu"])
 
 
 @pytest.fixture
-def wanted(house: House, queries: dict[str, str]) -> Fleet:  # noqa: F811 - the fixture
+def wanted(house: House, queries: dict[str, str]) -> Fleet:
     return Fleet(house, queries)
 
 
-def complete(house: House, lease: Any, seconds: float) -> None:  # noqa: F811 - the fixture
+def complete(house: House, lease: Any, seconds: float) -> None:
     with house.database.transaction() as session:
         finish(session, lease, Outcome(lease.stop, seconds))
 
 
-def order(house: House, job: uuid.UUID, verb: str) -> None:  # noqa: F811 - the fixture
+def order(house: House, job: uuid.UUID, verb: str) -> None:
     with house.database.transaction() as session:
         jobs.order(session, None, job, verb)
 
@@ -59,7 +60,7 @@ def test_an_empty_ledger_wants_nobody(wanted: Fleet) -> None:
     assert wanted() == (0, 0)
 
 
-def test_a_little_work_wants_one_slot_and_only_on_its_queue(wanted: Fleet, house: House) -> None:  # noqa: F811
+def test_a_little_work_wants_one_slot_and_only_on_its_queue(wanted: Fleet, house: House) -> None:
     house.submit(total=1, queues=("gpu",))
     one = wanted()
     house.submit(total=64 * 29, queues=("gpu",))
@@ -67,20 +68,20 @@ def test_a_little_work_wants_one_slot_and_only_on_its_queue(wanted: Fleet, house
     assert (one, wanted()) == ((0, 1), (0, 2))
 
 
-def test_ten_million_items_want_every_slot_there_is(wanted: Fleet, house: House) -> None:  # noqa: F811
+def test_ten_million_items_want_every_slot_there_is(wanted: Fleet, house: House) -> None:
     house.submit(total=10_000_000)
 
     assert min(wanted()) > 10_000
 
 
-def test_once_the_rate_is_known_it_is_the_work_that_counts(wanted: Fleet, house: House) -> None:  # noqa: F811
+def test_once_the_rate_is_known_it_is_the_work_that_counts(wanted: Fleet, house: House) -> None:
     job = house.submit(total=6000, queues=("cpu",))
     house.set_state(job, seconds_per_item={"one": 0.9, "other": 1.1})
 
     assert wanted() == (20, 0)  # 6,000 s are 300 shards of 20 s
 
 
-def test_what_is_held_keeps_its_slot_when_nothing_waits_any_more(wanted: Fleet, house: House) -> None:  # noqa: F811
+def test_what_is_held_keeps_its_slot_when_nothing_waits_any_more(wanted: Fleet, house: House) -> None:
     house.submit(total=64 * 3, shard_size=64, queues=("cpu", "gpu"))
     leases = [house.claim(house.slot(queue)) for queue in ("cpu", "gpu", "gpu")]
     held = wanted()
@@ -92,7 +93,7 @@ def test_what_is_held_keeps_its_slot_when_nothing_waits_any_more(wanted: Fleet, 
     assert wanted() == (0, 0)
 
 
-def test_what_a_dead_slot_held_wants_another(wanted: Fleet, house: House) -> None:  # noqa: F811
+def test_what_a_dead_slot_held_wants_another(wanted: Fleet, house: House) -> None:
     house.submit(total=64, shard_size=64, queues=("gpu",))
     slot = house.slot("gpu")
     house.claim(slot)
@@ -104,7 +105,7 @@ def test_what_a_dead_slot_held_wants_another(wanted: Fleet, house: House) -> Non
 
 def test_a_job_that_may_hold_one_shard_wants_one_slot_before_and_while_it_does(
     wanted: Fleet,
-    house: House,  # noqa: F811
+    house: House,
 ) -> None:
     house.set_state(house.submit(total=64_000, queues=("gpu",)), in_flight_limit=1)
     before = wanted()
@@ -113,7 +114,7 @@ def test_a_job_that_may_hold_one_shard_wants_one_slot_before_and_while_it_does(
     assert (before, wanted()) == ((0, 1), (0, 1))
 
 
-def test_work_that_may_not_be_done_now_wants_nobody(wanted: Fleet, house: House) -> None:  # noqa: F811
+def test_work_that_may_not_be_done_now_wants_nobody(wanted: Fleet, house: House) -> None:
     first = house.submit(total=64, shard_size=64, queues=("cpu",))
     house.submit(total=64_000, queues=("gpu",), after_id=first)
     paused, cancelled = (house.submit(total=64_000) for _ in range(2))
@@ -126,7 +127,7 @@ def test_work_that_may_not_be_done_now_wants_nobody(wanted: Fleet, house: House)
     assert wanted()[1] > 1
 
 
-def test_the_closing_shard_wants_a_slot_too(wanted: Fleet, house: House) -> None:  # noqa: F811
+def test_the_closing_shard_wants_a_slot_too(wanted: Fleet, house: House) -> None:
     job = house.submit(kind="dataset", total=1, queues=("cpu",))
     complete(house, house.claim(house.slot("cpu")), 1.0)
     with house.database.transaction() as session:
@@ -135,7 +136,7 @@ def test_the_closing_shard_wants_a_slot_too(wanted: Fleet, house: House) -> None
     assert (closing, wanted()) == ("due", (1, 0))
 
 
-def test_the_query_wants_a_slot_exactly_when_a_slot_would_find_work(wanted: Fleet, house: House) -> None:  # noqa: F811
+def test_the_query_wants_a_slot_exactly_when_a_slot_would_find_work(wanted: Fleet, house: House) -> None:
     with house.database.transaction() as session:
         searcher = slots.register(session, slots.Slot("node", "host", 1, 1, "gpu", "gpu", "test", "0", ENGINE))
     turn = sa.text("SELECT (vyaz_turn(w, '{}')).number IS NOT NULL FROM worker w WHERE w.id = :slot")

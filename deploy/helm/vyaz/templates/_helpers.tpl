@@ -102,7 +102,7 @@ waits is estimated from the job's measured rate, a block of 64 where there is no
 fleet without backlog would be taken away from under its work.
 */}}
 {{- define "vyaz.wanted" -}}
-SELECT (SELECT count(*) FROM shard s JOIN worker w ON w.id = s.slot_id WHERE s.state = 'leased' AND w.queue = '{{ .queue }}')
+SELECT ((SELECT count(*) FROM shard s JOIN worker w ON w.id = s.slot_id WHERE s.state = 'leased' AND w.queue = '{{ .queue }}')
      + (SELECT coalesce(ceil(sum(least(w.shards, w.room)) / {{ .shardsPerSlot }}.0), 0) FROM (
           SELECT o.returned
                  + CASE WHEN j.next_index >= j.total THEN (j.closing = 'due' AND o.returned + o.leased = 0)::integer
@@ -116,5 +116,5 @@ SELECT (SELECT count(*) FROM shard s JOIN worker w ON w.id = s.slot_id WHERE s.s
                                  FROM shard s WHERE s.job_number = j.number AND s.state <> ALL ('{done,split}')) o
            CROSS JOIN LATERAL (SELECT avg(e.value::float8) AS rate FROM jsonb_each_text(j.seconds_per_item) e) r
            WHERE j.state IN ('queued', 'running') AND '{{ .queue }}' = ANY (j.queues)
-             AND (j.after_id IS NULL OR EXISTS (SELECT FROM job b WHERE b.id = j.after_id AND b.state = 'done'))) w)
+             AND (j.after_id IS NULL OR EXISTS (SELECT FROM job b WHERE b.id = j.after_id AND b.state = 'done'))) w))::bigint
 {{- end }}
