@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from api import errors
 from api.gates import BodyLimit, Deadline, Trace
-from api.metrics import Requests
+from api.metrics import Metrics, Requests
 from api.openapi import Api
 from api.routes import datasets, events, health, history, jobs, keys, models, owners, schedules, variants, workers
 from api.services import Services
@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None) -> Api:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.services, app.state.requests = services, requests
+    app.state.services, app.state.metrics = services, Metrics(services, requests)
     # The last added is the first passed.
     app.add_middleware(BodyLimit)
     app.add_middleware(Deadline)

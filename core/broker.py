@@ -40,8 +40,10 @@ def connect(settings: Settings) -> Celery:
         # How long a dead child may still send a result; ours have none, and until then no ring is taken.
         worker_lost_wait=0.5,
         worker_hijack_root_logger=False,
+        # Nobody shuts down, revokes or re-tunes over the broker; Flower lists nodes and rings without it.
         worker_enable_remote_control=False,
-        worker_send_task_events=False,
+        # What nodes and rings do, for Flower. Published, never queued: where nobody listens, nothing is kept.
+        worker_send_task_events=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         # Without these a send to a stopped server hangs.

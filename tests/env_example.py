@@ -19,6 +19,9 @@ VYAZ_BROKER_PASSWORD=
 # Where the API listens on this host
 # VYAZ_BIND=127.0.0.1
 # VYAZ_PORT=8000
+# Who may look at Flower (--profile flower), as user:password, and its port on this host's loopback
+# VYAZ_FLOWER_AUTH=
+# VYAZ_FLOWER_PORT=5555
 
 # --- every process -------------------------------------------------------------------------------------------
 # Under docker compose the data folder and the URLs of database, broker and store are set by it, unless named here.

@@ -26,6 +26,7 @@ from vyaz.up.wheels import find_postgres, find_valkey
 OURS = ("migrate", "api", "beat", "worker-cpu", "worker-gpu")
 LASTING = tuple(name for name in OURS if name != "migrate")
 SERVERS = ("postgres", "valkey")
+OPTIONAL = {"worker-gpu": "gpu", "flower": "flower"}  # with the profile that starts them
 
 # What `vyaz up` starts on one machine, as it would listen in a container.
 EMBEDDED = {
@@ -95,7 +96,7 @@ def target(name: str) -> str:
 
 
 def test_the_file_names_exactly_the_processes_of_an_instance() -> None:
-    assert set(compose()["services"]) == {*OURS, *SERVERS}
+    assert set(compose()["services"]) == {*OURS, *SERVERS, "flower"}
 
 
 @pytest.mark.parametrize("name", LASTING)
@@ -259,7 +260,12 @@ def test_no_password_stands_in_the_file_and_none_has_a_default() -> None:
 
     assert len(variables) == source.count("PASSWORD}") + source.count("PASSWORD:?}")
     assert {marks[:2] for _, marks in variables} == {":?"}
-    assert {value for _, value in secrets_given()} == {"${VYAZ_DB_PASSWORD:?}", "${VYAZ_BROKER_PASSWORD:?}"}
+    # Compose fills in every variable, whatever the profile: one that must be set would bind those who want no Flower.
+    optional = {"${VYAZ_FLOWER_AUTH:-}"}
+    assert {value for _, value in secrets_given()} == {
+        "${VYAZ_DB_PASSWORD:?}",
+        "${VYAZ_BROKER_PASSWORD:?}",
+    } | optional
     assert re.findall(r"(?i)requirepass (?!\$\$REDISCLI_AUTH)|://\w*:(?!\$\{)", source) == []
 
 
@@ -304,10 +310,37 @@ def test_what_stops_has_time_to_stop_and_what_falls_is_started_again(name: str) 
     assert service(name)["restart"] == "unless-stopped"
 
 
-def test_gpu_workers_start_only_when_asked_for() -> None:
-    assert service("worker-gpu")["profiles"] == ["gpu"]
+def test_gpu_workers_and_flower_start_only_when_asked_for() -> None:
     assert service("worker-gpu")["deploy"]["resources"]["reservations"]["devices"][0]["driver"] == "nvidia"
-    assert [name for name in compose()["services"] if "profiles" in service(name)] == ["worker-gpu"]
+    profiles = {name: service(name)["profiles"] for name in compose()["services"] if "profiles" in service(name)}
+    assert profiles == {name: [profile] for name, profile in OPTIONAL.items()}
+
+
+def flower_started(tmp_path: Path, auth: str) -> subprocess.CompletedProcess[str]:
+    """What the shell of the Flower service does, with a `celery` that only says how it was called."""
+    shell, flag, script = service("flower")["command"]
+    program = tmp_path / "celery"
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "FLOWER_BASIC_AUTH": auth}
+    script = script.replace("$$", "$")
+    return subprocess.run([shell, flag, script], env=environment, capture_output=True, text=True, timeout=10)
+
+
+@pytest.mark.parametrize("auth", ["", "ops", "ops:", ":secret"])
+def test_flower_refuses_to_start_without_somebody_who_may_look(tmp_path: Path, auth: str) -> None:
+    refused = flower_started(tmp_path, auth)
+
+    assert (refused.returncode, refused.stdout) == (78, "")
+    assert "VYAZ_FLOWER_AUTH" in refused.stderr
+
+
+def test_flower_starts_with_a_password_and_is_reached_from_this_host_only(tmp_path: Path) -> None:
+    assert flower_started(tmp_path, "ops:secret").stdout == "flower --address=0.0.0.0 --port=5555\n"
+    assert service("flower")["ports"] == ["127.0.0.1:${VYAZ_FLOWER_PORT:-5555}:5555"]
+    assert "FLOWER_UNAUTHENTICATED_API" not in service("flower")["environment"]
+    assert service("flower")["read_only"] is True
+    assert service("flower")["cap_drop"] == ["ALL"]
 
 
 def test_whatever_the_dockerfile_copies_exists_and_reaches_the_builder() -> None:

@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, Request, Response
 
-from api import metrics
 from api.errors import documented
 from api.schemas import Live, Ready
 from api.services import RequestServices
@@ -32,6 +31,7 @@ def readyz(services: RequestServices) -> Ready:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def show_metrics(request: Request, services: RequestServices) -> Response:
-    """Jobs, items, shards and slots from the ledger; requests of this process. A proxy should keep it inside."""
-    return Response(metrics.render(request.app.state.requests, services.database), media_type=metrics.CONTENT_TYPE)
+def show_metrics(request: Request) -> Response:
+    """The ledger, the servers behind the API, and requests of this process. A proxy should keep it inside."""
+    body, content_type = request.app.state.metrics.render(request.headers.get("accept", ""))
+    return Response(body, media_type=content_type)

@@ -88,7 +88,7 @@ def test_the_gauges_follow_the_ledger(api: TestClient, house: House) -> None:
     assert gauge(text, 'vyaz_items{kind="null",outcome="done"}') == 64
     assert gauge(text, 'vyaz_shards{state="leased"}') == 1
     assert gauge(text, 'vyaz_shards{state="returned"}') == 0
-    assert gauge(text, 'vyaz_slots{queue="cpu",state="busy"}') == 1
+    assert gauge(text, 'vyaz_slots{device_class="test",queue="cpu",state="busy"}') == 1
     assert gauge(text, "vyaz_variants") == 0
 
 
