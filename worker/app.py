@@ -8,12 +8,13 @@ The parent forks and watches; it never imports torch. Each prefork child is one 
 
 from celery import signals
 
-from core import log
+from core import failpoints, log
 from core.broker import connect
 from core.settings import Settings
 from worker import node, tasks
 
 settings = Settings()
+failpoints.arm(settings.failpoints)
 app = connect(settings)
 tasks.register(app)
 

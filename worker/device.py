@@ -36,6 +36,11 @@ def visible_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def resident() -> int:
+    """Bytes of memory that this process holds now, not at its peak."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
 def _instruction_set() -> str:
     flags = set(Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split())
     return next((name for name in INSTRUCTION_SETS if name in flags), "generic")

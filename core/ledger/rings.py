@@ -9,6 +9,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from core.broker import MESSAGE_VERSION, RING
+from core.failpoints import reach
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,14 @@ class Ringer:
                 self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
                 self._thread.start()
             self._condition.notify()
+
+    def lying(self, queue: str) -> int | None:
+        """How many rings lie on a queue that nobody took; None when the broker does not answer."""
+        try:
+            with self._app.connection_for_write() as connection:
+                return int(connection.default_channel.client.llen(queue))
+        except (OperationalError, RedisError, OSError):
+            return None
 
     def close(self, seconds: float = 1.0) -> None:
         """Send what is wanted, for at most so long, and stop."""
@@ -62,4 +71,5 @@ def send(app: Celery, queue: str, hops: int = 0) -> bool:
         # queue= alone: after a FLUSHALL a send by exchange and routing key is dropped without a word.
         message = {"v": MESSAGE_VERSION, "queue": queue, "hops": hops}
         app.send_task(RING, kwargs=message, queue=queue, connection=connection, retry=False)
+        reach("ring sent")
     return True

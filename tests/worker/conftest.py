@@ -24,6 +24,8 @@ from core.settings import Settings
 from vyaz.up import commands
 from vyaz.up.processes import Command
 
+INHERITED = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+
 
 @dataclass
 class Fleet:
@@ -48,7 +50,7 @@ class Fleet:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command.argv,
-                env={"PATH": os.environ["PATH"], **env, **command.environment},
+                env={**INHERITED, **env, **command.environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
