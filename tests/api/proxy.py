@@ -44,7 +44,7 @@ class Wire:
         self._flows.set()
 
     def mute(self) -> None:
-        """As a peer that went without a word: what is connected stays so and hears nothing, new connections are well."""
+        """As a peer that went without a word: what is connected hears nothing more; new connections are well."""
         self._muted = frozenset(self._ends)
 
     def cut(self) -> None:

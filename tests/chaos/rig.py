@@ -16,10 +16,13 @@ import redis
 import sqlalchemy as sa
 
 from core.catalogue.tables import Job, Shard
+from core.errors import Unavailable
 from core.failpoints import REACHED, TAKEN
 from core.ledger import jobs
+from core.ledger.states import JobState
 from tests.chaos import oracle
 from tests.worker.conftest import Fleet
+from vyaz.up import commands
 from vyaz.up.servers import ServerPair
 
 CORES = os.cpu_count() or 1
@@ -86,6 +89,27 @@ class Rig(Fleet):
 
     def reached(self) -> set[str]:
         return {path.name for path in (self.points / REACHED).iterdir()}
+
+    def start_node(self) -> None:
+        """Start a node without waiting for its slot: the servers may be away."""
+        self.start(commands.worker("cpu", len(self.processes) + 1, "cpu"))
+
+    def jobs(self) -> list[Job]:
+        """Every job; a database that is on its way up is waited for."""
+        found: list[Job] = []
+
+        def asked() -> bool:
+            try:
+                found[:] = self.rows(sa.select(Job))
+            except Unavailable:
+                return False
+            return True
+
+        self.wait_until(asked, "the database answers")
+        return found
+
+    def all_done(self) -> bool:
+        return all(job.state == JobState.DONE for job in self.jobs())
 
     def child(self, node: Any) -> psutil.Process:
         """The slot's process of a node with one slot."""

@@ -4,6 +4,7 @@ import ast
 import uuid
 from pathlib import Path
 
+import psutil
 import pytest
 import sqlalchemy as sa
 
@@ -74,14 +75,16 @@ def test_a_kill_between_any_two_effects_of_a_shard_costs_nothing(rig: Rig) -> No
 
 def test_a_kill_while_trouble_is_dealt_with_costs_nothing(rig: Rig) -> None:
     rig.beat()
-    first, _ = rig.node(), rig.node()
-    rig.arm("slot registered", "kill")
-    rig.arm("crash recorded", "kill")
-    job = rig.submit(640, spec=SLOW | {"faults": {}}, shard_size=320)
-    rig.part_done(job, 0.1)
-    rig.child(first).kill()
+    for _ in range(2):
+        rig.node()
+    job = rig.submit(960, spec=SLOW, shard_size=960)
+    rig.wait_until(lambda: rig.leased(job) != [], "leased")
+    (busy,) = [slot for slot in rig.slots() if slot.shard_id is not None]
+    for point in ("slot registered", "crash recorded"):
+        rig.arm(point, "kill")
+    psutil.Process(busy.pid).kill()
+    rig.start_node()
     rig.wait_until(lambda: rig.taken() == 2, "both passed", 60)
-    rig.node()
     rig.finished(job, 90)
     rig.check(job)
     failing = rig.submit(64, spec=QUICK | {"faults": {"3": "shard"}})
