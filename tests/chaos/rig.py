@@ -42,7 +42,8 @@ class Measure:
         """Note and check. The bounds are of a machine with free cores: on a busy one they stretch with its load."""
         stretch = max(1.0, os.getloadavg()[0] / CORES)
         middle, last = statistics.median(seconds), max(seconds)
-        bounds = [f"median {median:g} s"] * (median is not None) + [f"worst {worst:g} s"] * (worst is not None)
+        limits = {"median": median, "worst": worst}
+        bounds = [f"{name} {limit:g} s" for name, limit in limits.items() if limit is not None]
         self.note("fault", fault)
         self.note("bound", ", ".join(bounds))
         self.note("measured", f"median {middle:.1f} s, worst {last:.1f} s")
@@ -93,6 +94,14 @@ class Rig(Fleet):
     def start_node(self) -> None:
         """Start a node without waiting for its slot: the servers may be away."""
         self.start(commands.worker("cpu", len(self.processes) + 1, "cpu"))
+
+    def have_nodes(self, count: int) -> None:
+        """Start nodes until so many live, and wait until each has its slot."""
+        parents = {slot.parent_pid for slot in self.slots()}
+        for _ in range(count - len([one for one in self.processes if one.pid in parents and one.poll() is None])):
+            self.start_node()
+        alive = {process.pid for process in self.processes if process.poll() is None}
+        self.wait_until(lambda: len({slot.parent_pid for slot in self.slots()} & alive) >= count, "all nodes are up")
 
     def jobs(self) -> list[Job]:
         """Every job; a database that is on its way up is waited for."""

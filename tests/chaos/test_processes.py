@@ -16,13 +16,14 @@ from tests.chaos.rig import SLOW, Measure, Rig
 AS_SHIPPED = {"lease_seconds": 9.0, "heartbeat_seconds": 3.0}
 
 
-def one_long_shard(rig: Rig, total: int = 3200) -> tuple[subprocess.Popen[bytes], uuid.UUID]:
+def one_long_shard(rig: Rig, total: int = 1600) -> tuple[subprocess.Popen[bytes], uuid.UUID]:
     """Two nodes, of which one works on the only shard of a job; returns that one."""
-    nodes = {node.pid: node for node in (rig.node(), rig.node())}
+    rig.have_nodes(2)
     job = rig.submit(total, seed=3, spec=SLOW, shard_size=total)
     rig.wait_until(lambda: rig.leased(job) != [], "the shard leased")
     time.sleep(1)
-    return nodes[next(slot.parent_pid for slot in rig.slots() if slot.shard_id is not None)], job
+    parent = next(slot.parent_pid for slot in rig.slots() if slot.shard_id is not None)
+    return next(process for process in rig.processes if process.pid == parent), job
 
 
 def lose_child(rig: Rig) -> float:
@@ -33,7 +34,6 @@ def lose_child(rig: Rig) -> float:
     seconds = rig.until_runs_elsewhere(job, lost)
     rig.finished(job, 90)
     rig.check(job)
-    end_nodes(rig)
     return seconds
 
 
@@ -45,17 +45,7 @@ def lose_node(rig: Rig) -> float:
     seconds = rig.until_runs_elsewhere(job, lost)
     rig.finished(job, 90)
     rig.check(job)
-    end_nodes(rig)
     return seconds
-
-
-def end_nodes(rig: Rig) -> None:
-    """End every process of the rig but its beat."""
-    for process in rig.processes[1:]:
-        if process.poll() is None:
-            rig.kill(process)
-    rig.node().terminate()  # whoever starts on this machine takes what dead processes held
-    rig.wait_until(lambda: rig.slots() == [], "no slot is left")
 
 
 def test_the_work_of_a_killed_child_goes_on_elsewhere(make_rig: MakeRig, measure: Measure) -> None:
