@@ -179,11 +179,12 @@ class Pulse(threading.Thread):
     def _keep_alive(self) -> None:
         with self._database.transaction() as session:
             known = slots.keep_alive(session, self.slot_id)
-            waits = known and not self._draining.asked and leases.claimable(session, self.slot_id)
+            look = known and not self._draining.asked and self._ear.is_due()
+            waits = look and leases.claimable(session, self.slot_id)
         if not known and not self._draining.asked:
             log.warning("this slot was taken for dead; registering again")
             self.slot_id = self._forgotten()
-        if self._hold is None and self._ear.is_dead(waits):
+        if look and self._hold is None and self._ear.is_dead(waits):
             log.critical("work waits for this slot, but its consumer hears no ring; ending this node to start anew")
             os.kill(os.getppid(), signal.SIGTERM)
 
@@ -196,13 +197,20 @@ class Ear:
         self._queue = queue
         self._ringer = ringer
         self._waiting_since: float | None = None
+        self._looked = time.monotonic()
 
     def hear(self) -> None:
         """Note that a ring came."""
         self._waiting_since = None
 
+    def is_due(self) -> bool:
+        """Whether it is time to look for work that waits: that costs a query, and a healthy slot hears of it."""
+        due = time.monotonic() - self._looked >= self._patience
+        self._looked = time.monotonic() if due else self._looked
+        return due
+
     def is_dead(self, waits: bool) -> bool:
-        """Whether no ring came although work waits; to be asked at each idle beat. It rings first, so one is there.
+        """Whether no ring came although work waits; to be asked when due. It rings first, so one is there.
 
         A broker that does not answer proves nothing: nobody could hear it.
         """

@@ -166,6 +166,12 @@ class Rig(Fleet):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def kill_all(self) -> None:
+        """SIGKILL everything but the servers."""
+        for process in self.processes:
+            if process.poll() is None:
+                self.kill(process)
+
     def end_server(self, name: str, number: signal.Signals) -> None:
         """Send a signal to `postgres` or `valkey`, and wait for the end if it is one that ends."""
         child = next(each for each in self.pair.children if each.command.name == name)

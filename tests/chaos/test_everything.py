@@ -20,9 +20,7 @@ SEED = int(os.environ.get("CHAOS_SEED", "0")) or time.time_ns() % 1_000_000
 def power_cut(rig: Rig) -> float:
     """SIGKILL every process and both servers, start all again; seconds until something more is done."""
     done = sum(job.done for job in rig.jobs())
-    for process in rig.processes:
-        if process.poll() is None:
-            rig.kill(process)
+    rig.kill_all()
     for name in ("postgres", "valkey"):
         rig.end_server(name, signal.SIGKILL)
     rig.pair.revive()

@@ -105,11 +105,11 @@ def test_a_kill_while_trouble_is_dealt_with_costs_nothing(rig: Rig) -> None:
 @pytest.mark.parametrize("action", ["raise", "hang", "stop"])
 def test_an_error_or_a_standstill_between_any_two_effects_costs_nothing(make_rig: MakeRig, action: str) -> None:
     rig = make_rig(stall_seconds=3.0)
-    rig.beat()
-    for _ in range(2):
-        rig.node()
     for point in SHARD:
+        rig.beat()
+        rig.have_nodes(2)
         meet(rig, point, action)
+        rig.kill_all()
 
 
 def due_now(rig: Rig, count: int) -> uuid.UUID:
