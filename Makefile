@@ -9,7 +9,7 @@ COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --generate-hashes --no-
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test check bench bench-quality up lint types imports format env lock clean
+.PHONY: help install demo test chaos check bench bench-quality up lint types imports format env lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ demo: install  ## The main job end to end: servers up, train, generate 500 varia
 
 test: install  ## All tests, on real PostgreSQL and Valkey; ARGS="tests/core -k ring" for some
 	$(BIN)/python -m pytest -q $(ARGS)
+
+chaos: install  ## Every fault, many times, up to 45 minutes; then the table of what was measured
+	$(BIN)/python -m pytest -q -m "chaos or not chaos" tests/chaos --junitxml=out/chaos/junit.xml $(ARGS)
+	@$(BIN)/python -m tests.chaos.report out/chaos/junit.xml
 
 check: lint types imports test  ## What .ci/run runs: format, lint, types, import rules, then all tests
 

@@ -13,7 +13,7 @@ from api.metrics import Metrics, Requests
 from api.openapi import Api
 from api.routes import datasets, events, health, history, jobs, keys, models, owners, schedules, variants, workers
 from api.services import Services
-from core import log
+from core import failpoints, log
 from core.preflight import require_sound_servers
 from core.settings import Settings
 
@@ -25,6 +25,7 @@ def create_app(settings: Settings | None = None) -> Api:
     """The app over the servers that the settings name, of this process if none are given. Connects to nothing yet."""
     settings = settings or Settings()
     log.configure(settings)
+    failpoints.arm(settings.failpoints)
     services, requests = Services.open(settings), Requests()
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from core.broker import connect, open_client
 from core.catalogue.database import Database
 from core.errors import Invalid
+from core.failpoints import reach
 from core.ledger.rings import Ringer
 from core.settings import Settings
 from core.storage.blobs import Blobs
@@ -89,6 +90,7 @@ def open_session(services: RequestServices, rings: RequestRings) -> Iterator[Ses
     """One request, one transaction; then the rings. Rolled back, without a ring, when the handler raises."""
     with services.database.transaction() as session:
         yield session
+    reach("answer due")
     if rings.queues:
         services.ringer.ring(rings.queues)
 

@@ -11,6 +11,7 @@ VyazError
 └── WorkError        raised while a shard is worked on; the class is the scope
     ├── ItemError          this one item cannot be made; all others can
     ├── ShardError         this attempt failed; another may succeed
+    │   └── Unforeseen         an exception that nobody expected; the shard is narrowed to the guilty item
     ├── JobError           no item of this job can ever be made (corrupt weights, impossible spec)
     └── EnvironmentFault   store, disk or database; not the work's fault, no attempt is counted
 """
@@ -70,6 +71,10 @@ class ItemError(WorkError):
 
 class ShardError(WorkError):
     """This attempt at the shard failed; another may succeed."""
+
+
+class Unforeseen(ShardError):
+    """An exception that nobody expected: some item may be poison, so the shard is halved as after a crash."""
 
 
 class JobError(WorkError):

@@ -38,11 +38,21 @@ class Settings(BaseSettings):
         20.0, gt=0, description="Training between two checkpoints, when another job waits"
     )
 
+    stall_seconds: float = Field(
+        300.0, gt=0, description="A slot whose block takes longer than this hangs, and its process is ended"
+    )
+    memory_growth: int = Field(
+        2048,
+        ge=0,
+        description="MiB by which a slot may outgrow its first shard; then a fresh process takes its place. 0 is never",
+    )
+
     device: str = Field("cpu", description="Device of this worker's slots: cpu or cuda:N")
     slots: int = Field(1, ge=1, le=1024, description="Slots that share this machine's cores and memory")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of one slot; 0 takes its share of all cores")
     log_level: str = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(False, description="One JSON object a line instead of readable text")
+    failpoints: str = Field("", description="For tests: folder with orders to kill, raise or hang at named points")
 
     @property
     def store(self) -> str:

@@ -109,6 +109,9 @@ class ExportSpec(BaseModel):
         return self.name.format(letters=letters, index=index, layout=layout, job=job)
 
 
+NullFault = Literal["item", "shard", "raise", "exit", "segfault", "hang", "spin", "memory"]
+
+
 class NullSpec(BaseModel):
     """What a `null` job pretends."""
 
@@ -116,6 +119,8 @@ class NullSpec(BaseModel):
 
     seconds_per_item: float = Field(0.0, ge=0, le=60)
     rows: bool = True
-    faults: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,15})$")], Literal["item", "shard", "exit", "hang"]] = (
-        Field(default_factory=dict, max_length=1_000)
+    pictures: bool = False
+    growth: int = Field(0, ge=0, le=1024, description="MiB that each shard leaves behind in memory")
+    faults: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,15})$")], NullFault] = Field(
+        default_factory=dict, max_length=1_000
     )

@@ -10,7 +10,7 @@ import sys
 
 from celery import signals
 
-from core import log
+from core import failpoints, log
 from core.broker import connect
 from core.errors import Invalid
 from core.preflight import require_sound_servers
@@ -27,6 +27,7 @@ def _check(settings: Settings) -> None:
 
 
 settings = Settings()
+failpoints.arm(settings.failpoints)
 app = connect(settings)
 tasks.register(app)
 

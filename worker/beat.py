@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.broker import QUEUES, connect
 from core.catalogue.database import Database
 from core.errors import Unavailable, VyazError
+from core.failpoints import reach
 from core.ledger.rings import Ringer
 from core.ledger.schedules import fire_due
 from core.ledger.tick import sweep
@@ -60,5 +61,6 @@ class TickScheduler(Scheduler):  # type: ignore[misc]  # celery is untyped
                 fired = fire_due(session, submit_stored)
             if fired is None:
                 return
+            reach("fire committed")
             log.info("schedule fired", schedule=fired.schedule, due=fired.due_at.isoformat(), reason=fired.reason)
             self._ringer.ring(QUEUES)  # a training begins with a look at its dataset, which any queue may take

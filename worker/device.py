@@ -81,13 +81,18 @@ def _gpu_memory(device: str) -> int | None:
     command = shutil.which("nvidia-smi")
     if command is None:
         return None
-    number = device.partition(":")[2] or "0"
-    ask = (command, f"--id={number}", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+    name = os.environ.get(VISIBLE) or device.partition(":")[2] or "0"  # pinned by now
+    ask = (command, f"--id={name}", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
     try:
         answer = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True).stdout
         return int(answer.strip()) * 2**20
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds now, not at its peak."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def _instruction_set() -> str:

@@ -1,5 +1,6 @@
 """A slot at work: claim a shard, keep its lease alive, call into core, report. One slot in one process."""
 
+import itertools
 import os
 import socket
 import time
@@ -12,10 +13,11 @@ import structlog
 
 from core.broker import connect
 from core.catalogue.database import Database
-from core.errors import EnvironmentFault, Fenced, ShardError, Unavailable, VyazError
-from core.ledger import leases, slots
+from core.errors import EnvironmentFault, Fenced, Unavailable, Unforeseen, VyazError
+from core.failpoints import reach
+from core.ledger import leases, slots, tick
 from core.ledger.fail import fail
-from core.ledger.finish import Keep, Outcome, finish_surely
+from core.ledger.finish import Keep, Outcome, finish_surely, give_back
 from core.ledger.kinds import JobKind
 from core.ledger.leases import Lease
 from core.ledger.rings import Ringer
@@ -23,8 +25,9 @@ from core.recipe import ENGINE
 from core.registry import Family
 from core.settings import Settings
 from core.storage.blobs import Blobs
-from worker.device import device_class, memory, queue_of, visible_cores
-from worker.heartbeat import Drain, Hold, Pulse
+from worker.device import device_class, memory, pin, queue_of, resident, visible_cores
+from worker.heartbeat import Drain, Ear, Hold, Pulse
+from worker.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +39,8 @@ FAULT_PAUSE, ERROR_PAUSE = 4.0, 1.0
 """Seconds before the next claim after a fault of the environment, and after an error of the work's own."""
 PATIENCE = (0.2, 1.0, 3.0, 10.0)
 """Seconds between attempts to reach a database that is away."""
+FINISH_SECONDS = 120.0
+"""How long finished work waits for a database that is away, before it is done again by somebody else."""
 
 Work = Callable[[Lease, Hold], tuple[Outcome, Keep | None]]
 """Does a lease's work up to where the hold says stop, and says how to keep what was made."""
@@ -65,42 +70,104 @@ class Slot:
             settings,
             Database(settings.database_url.get_secret_value(), size=2),
             Blobs.open(settings.store),
-            settings.device,
+            pin(settings.device),
             device_class(settings.device),
         )
         self._ringer = Ringer(connect(settings))
-        self._pulse = Pulse(settings, self._register_patiently(), self._draining, self._register)
+        self._ear = Ear(settings, self._queue, self._ringer)
+        self._first_level: int | None = None
+        self.busy = False
+        """Whether a ring is being answered. Read by signal handlers and the watchdog."""
+        self._pulse = Pulse(settings, self._register_patiently(), self._draining, self._register, self._ear)
         self._pulse.start()
+        Watchdog(settings, self._draining, lambda: self._pulse.held, lambda: self.busy, self._give_back).start()
         self._tidy()
+        reach("slot registered")
         self._ringer.ring([self._queue])
 
-    def answer(self) -> None:
-        """Answer a ring: work while there is something to claim, for one turn."""
-        until = time.monotonic() + TURN_SECONDS
-        while not self._draining.asked:
-            lease = self._claim()
-            if lease is None:
-                return
-            if lease.more:
-                self._ringer.ring([self._queue])
-            self._work_on(lease)
-            if time.monotonic() > until:
-                self._ringer.ring([self._queue])
-                return
+    def answer(self, hops: int) -> None:
+        """Answer a ring: work for one turn while there is something to claim; else pass it on to whom it concerns."""
+        self._ear.hear()
+        self.busy = True
+        try:
+            if not self._take_turn():
+                self._pass_on(hops)
+        finally:
+            self._ear.hear()
+            self.busy = False
 
-    def drain(self) -> None:
-        """Finish the block in hand, return the rest, claim nothing more. Safe in a signal handler."""
-        self._draining.asked = True
+    def drain(self, leave: bool = False) -> None:
+        """Finish the block in hand, return the rest, claim nothing more. Safe in a signal handler.
+
+        With `leave`, the process ends then, too.
+        """
+        self._draining.ask(leave)
 
     def leave(self) -> None:
         """Say goodbye; the process is about to end."""
-        self._draining.asked = True
+        self._draining.ask()
         self._pulse.stop()
+        reach("drained")
         try:
             with self._place.database.transaction() as session:
                 slots.leave(session, self._pulse.slot_id)
         except Unavailable as error:
             log.warning("left without saying so", reason=str(error))
+        self._ringer.close()
+
+    def _take_turn(self) -> bool:
+        """Work for one turn; whether there was anything to do."""
+        until, worked = time.monotonic() + TURN_SECONDS, False
+        while not self._draining.asked:
+            lease = self._claim()
+            if lease is None:
+                return worked
+            worked = True
+            if lease.more:
+                self._ringer.ring([self._queue])
+            self._work_on(lease)
+            if self._outgrown() or time.monotonic() > until:
+                self._ringer.ring([self._queue])
+                return True
+        return worked
+
+    def _pass_on(self, hops: int) -> None:
+        """Send the ring on if an idle slot of the queue could use it, at most once for each; this one cannot."""
+        try:
+            with self._place.database.transaction() as session:
+                peers = tick.peers_in_need(session, self._pulse.slot_id, self._queue)
+        except Unavailable as error:
+            log.warning("a ring was not passed on; the tick will replace it", reason=str(error))
+            return
+        if hops < peers:
+            self._ringer.pass_on(self._queue, hops + 1)
+
+    def _outgrown(self) -> bool:
+        """Whether this process grew so much since its first shard that a fresh one is to take its place; asks for it.
+
+        Memory at this moment, not the most that was ever used: one large shard is no leak.
+        """
+        level = resident()
+        if self._first_level is None:
+            self._first_level = level
+        limit = self._place.settings.memory_growth << 20
+        if not limit or level - self._first_level <= limit:
+            return False
+        log.warning("grown; a fresh process takes over", mib=level >> 20, first=self._first_level >> 20)
+        self._draining.ask(leave=True)
+        return True
+
+    def _give_back(self, lease: Lease, seconds: float) -> None:
+        """Return a whole shard from the watchdog's thread, on a connection of its own."""
+        database = Database(self._place.settings.database_url.get_secret_value(), pooled=False)
+        try:
+            with database.transaction() as session:
+                give_back(session, lease, seconds, reason="the slot was drained")
+                slots.leave(session, self._pulse.slot_id)
+        except (Fenced, Unavailable) as error:
+            log.warning("could not return the shard", reason=str(error))
+            return
+        self._ringer.ring([self._queue])
         self._ringer.close()
 
     def _tidy(self) -> None:
@@ -122,10 +189,11 @@ class Slot:
         bound = log.bind(job=str(lease.job_id), shard=lease.shard_id, epoch=lease.epoch)
         with self._pulse.hold(lease) as hold:
             try:
+                reach("claimed")
                 outcome, keep = self._work(lease.kind)(lease, hold)
-                with hold.quiet():
-                    finish_surely(self._place.database, lease, outcome, keep)
-                    hold.over = True
+                reach("worked")
+                self._finish(lease, hold, outcome, keep)
+                reach("committed")
                 self._drop(outcome.obsolete)
             except Fenced as error:
                 bound.info("fenced", reason=str(error))
@@ -135,16 +203,35 @@ class Slot:
                 self._report(lease, hold, error)
             except Exception as error:  # the task boundary: whatever a kind's work raises is this shard's failure
                 bound.exception("failed unexpectedly")
-                self._report(
-                    lease, hold, EnvironmentFault(str(error)) if isinstance(error, OSError) else _as_shard(error)
-                )
+                self._report(lease, hold, _in_scope(error))
         self._ringer.ring([self._queue])
+        reach("rung")
+
+    def _finish(self, lease: Lease, hold: Hold, outcome: Outcome, keep: Keep | None) -> None:
+        """Commit what was made, however long the database is away, as long as nobody else has the shard.
+
+        Trying again is safe: `finish_surely` reads back what became of the try before.
+        """
+        until = time.monotonic() + FINISH_SECONDS
+        for attempt in itertools.count():
+            hold.stir()
+            try:
+                with hold.quiet():
+                    finish_surely(self._place.database, lease, outcome, keep)
+                    hold.over = True
+                return
+            except Unavailable as error:
+                if time.monotonic() > until:
+                    raise
+                log.warning("cannot finish yet", shard=lease.shard_id, reason=str(error))
+            time.sleep(PATIENCE[min(attempt, len(PATIENCE) - 2)])
 
     def _drop(self, keys: Sequence[str]) -> None:
         """Delete what the commit made obsolete; what cannot be deleted now is left lying, and costs only space."""
         try:
             for key in keys:
                 self._place.blobs.delete(key)
+            reach("obsolete dropped")
         except EnvironmentFault as error:
             log.warning("objects left in the store", reason=str(error), keys=len(keys))
 
@@ -157,6 +244,7 @@ class Slot:
         try:
             with hold.quiet(), self._place.database.transaction() as session:
                 fail(session, lease, error, hold.seconds)
+                reach("returned")
                 hold.over = True
         except (Fenced, Unavailable) as second:
             log.warning("could not report", reason=str(second))
@@ -167,9 +255,17 @@ class Slot:
         try:
             with self._place.database.transaction() as session:
                 fail(session, lease, EnvironmentFault("cancelled"), seconds)
-        except (Fenced, Unavailable):
+        except Fenced:
+            self._idle()
+        except Unavailable as error:
+            log.warning("could not return the shard", reason=str(error))
+
+    def _idle(self) -> None:
+        try:
             with self._place.database.transaction() as session:
                 slots.idle(session, self._pulse.slot_id)
+        except Unavailable as error:
+            log.warning("could not say that this slot is idle", reason=str(error))
 
     def _work(self, kind: str) -> Work:
         if kind not in self._works:
@@ -205,9 +301,12 @@ class Slot:
             return slots.register(session, slot)
 
 
-def _as_shard(error: Exception) -> VyazError:
+def _in_scope(error: Exception) -> VyazError:
+    """What nobody foresaw, by the damage it is taken to do."""
+    if isinstance(error, OSError):
+        return EnvironmentFault(str(error))
     first = (str(error).splitlines() or [""])[0]
-    return ShardError(f"{type(error).__name__}: {first}")
+    return Unforeseen(f"{type(error).__name__}: {first}")
 
 
 def _load(kind: JobKind, place: Workplace) -> Work:

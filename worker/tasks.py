@@ -16,7 +16,7 @@ def register(app: Celery) -> None:
 
 def ring(v: int = 0, queue: str = "", hops: int = 0, **unknown: object) -> None:
     """A queue has work: let this process's slot look. A ring of another version is worth no more than its noise."""
-    if v != MESSAGE_VERSION or unknown:
+    if v != MESSAGE_VERSION or unknown or not isinstance(hops, int):
         log.warning("ring of another version ignored", v=v, unknown=sorted(unknown))
         return
-    node.this_slot().answer()
+    node.this_slot().answer(hops)

@@ -22,6 +22,7 @@ from core.catalogue.jobs import JobView
 from core.catalogue.keys import Caller, Scope
 from core.catalogue.tables import Job
 from core.errors import EnvironmentFault
+from core.failpoints import reach
 from core.ledger.jobs import order, remove, reprioritise
 from core.ledger.kinds import JobKind
 from core.ledger.states import JobState, Priority
@@ -53,6 +54,7 @@ def submit(
     """Write it down, whatever its size, and answer; a training is a look at its dataset first, then the training."""
     allow_faults(caller, request)
     job = submit_request(session, caller.owner_id, request, key, caller.prefix)
+    reach("job row inserted")
     rings.add(QUEUES)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return _shown(session, job)

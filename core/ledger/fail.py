@@ -12,8 +12,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.catalogue.tables import Job, Shard, Worker
-from core.errors import EnvironmentFault, JobError, Unavailable, VyazError
-from core.ledger.finish import give_back, settle
+from core.errors import EnvironmentFault, JobError, Unavailable, Unforeseen, VyazError
+from core.failpoints import reach
+from core.ledger import breaker
+from core.ledger.finish import give_back, held, settle
 from core.ledger.jobs import abandon_dependants, clock, complete, record
 from core.ledger.kinds import kind_of
 from core.ledger.leases import Lease
@@ -30,12 +32,17 @@ def fail(session: Session, lease: Lease, error: VyazError, seconds: float) -> No
     if isinstance(error, EnvironmentFault | Unavailable):
         give_back(session, lease, seconds, reason=str(error), delay=BACK_OFF[1])
         return
+    if isinstance(error, Unforeseen) and kind_of(lease.kind).splits and not lease.closing:
+        crash(session, held(session, lease), str(error))
+        return
     give_back(session, lease, seconds, reason=str(error), delay=BACK_OFF[min(lease.attempts, len(BACK_OFF)) - 1])
     # give_back takes the attempt off again; an error of the work's own keeps it.
     session.execute(sa.update(Shard).where(Shard.id == lease.shard_id).values(attempts=lease.attempts))
+    job = session.scalars(sa.select(Job).where(Job.number == lease.job_number)).one()
     if isinstance(error, JobError) or lease.attempts >= MAX_ATTEMPTS:
-        job = session.scalars(sa.select(Job).where(Job.number == lease.job_number)).one()
         end_job(session, job, str(error))
+    else:
+        breaker.mind(session, job)
 
 
 def end_job(session: Session, job: Job, reason: str) -> None:
@@ -51,12 +58,12 @@ def end_job(session: Session, job: Job, reason: str) -> None:
 def lose_slot(session: Session, slot_id: uuid.UUID, reason: str) -> None:
     """A slot's process is dead: mark it gone and take its shard apart at once, without waiting for the lease."""
     # Shard before slot: the same order in which a heartbeat locks them.
-    held = (
+    leased = (
         sa.select(Shard)
         .where(Shard.slot_id == slot_id, Shard.state == ShardState.LEASED)
         .with_for_update(key_share=True)
     )
-    for shard in session.scalars(held).all():
+    for shard in session.scalars(leased).all():
         crash(session, shard, reason)
     gone = sa.update(Worker).where(Worker.id == slot_id).values(state=SlotState.GONE, shard_id=None)
     session.execute(gone.execution_options(synchronize_session=False))
@@ -70,7 +77,7 @@ def crash(session: Session, shard: Shard, reason: str) -> None:
     record(session, job.number, "crashed", shard=shard, actor=str(shard.slot_id), detail=reason)
     lone = shard.stop - shard.start <= 1 or not kind.splits
     if not lone:
-        _split(session, shard)
+        _split(session, shard, reason)
     elif shard.attempts < kind.losses:
         _put_back(session, shard, reason)
     elif kind.splits and not shard.closing:
@@ -78,10 +85,12 @@ def crash(session: Session, shard: Shard, reason: str) -> None:
     else:
         _put_back(session, shard, reason)
         end_job(session, job, f"{reason}, {shard.attempts} times")
+    reach("crash recorded")
     session.flush()
+    breaker.mind(session, job)
 
 
-def _split(session: Session, shard: Shard) -> None:
+def _split(session: Session, shard: Shard, reason: str) -> None:
     """What was worked before the mark is innocent; the rest is halved. Every part starts with no attempt used."""
     mark = shard.mark if shard.start < shard.mark < shard.stop else shard.start
     middle = mark + max(1, (shard.stop - mark) // 2)
@@ -90,7 +99,7 @@ def _split(session: Session, shard: Shard) -> None:
         {"job_number": shard.job_number, "state": ShardState.RETURNED, "start": start, "stop": stop, "mark": start}
         for start, stop in itertools.pairwise(cuts)
     ]
-    shard.state = ShardState.SPLIT
+    shard.state, shard.reason = ShardState.SPLIT, reason
     session.execute(insert(Shard), parts)
 
 

@@ -16,10 +16,12 @@ from sqlalchemy.orm import Session
 from core.catalogue.database import Database
 from core.catalogue.tables import Job, Owner, Queue, Shard, Worker
 from core.errors import Fenced, Unavailable
+from core.failpoints import reach
+from core.ledger import breaker
 from core.ledger.jobs import clock, complete, record
 from core.ledger.kinds import kind_of
 from core.ledger.leases import Lease
-from core.ledger.states import ShardState, SlotState
+from core.ledger.states import JobState, ShardState, SlotState
 
 RATE_MEMORY = 0.5
 """Weight of the newest shard in the measured rate: a fleet's speed changes, its news counts most."""
@@ -64,8 +66,10 @@ the job's result. Counts under `rejected` add up over the shards."""
 def finish(session: Session, lease: Lease, outcome: Outcome, keep: Keep | None = None) -> None:
     """Count [start, upto) as finished, return the rest with no attempt used; raises `Fenced` if the lease is over."""
     shard = _guard(session, lease, outcome)
+    reach("shard marked")
     record(session, lease.job_number, "finished", shard=shard, actor=str(shard.slot_id), detail=f"upto {outcome.upto}")
     result = keep(session) if keep is not None else {}
+    reach("rows copied")
     for failure in outcome.failures:
         session.execute(insert(Shard), [_quarantined(lease, failure)])
         record(session, lease.job_number, "quarantined", shard=shard, detail=f"item {failure.index}: {failure.reason}")
@@ -76,14 +80,16 @@ def finish(session: Session, lease: Lease, outcome: Outcome, keep: Keep | None =
 
 
 def finish_surely(database: Database, lease: Lease, outcome: Outcome, keep: Keep | None = None) -> None:
-    """`finish`, with the outcome of a COMMIT that was not answered resolved by reading, never by trying again.
+    """`finish`, with the outcome of a COMMIT that was not answered resolved by reading (shard, epoch).
 
-    Raises `Fenced` when the shard was not finished by this epoch, `Unavailable` when nobody can be asked.
+    So it may be called again: a second call finds what became of the first. Raises `Fenced` when the shard was not
+    finished by this epoch and cannot be any more, `Unavailable` when that is not known yet.
     """
     try:
         with database.transaction() as session:
             finish(session, lease, outcome, keep)
-    except Unavailable:
+            reach("commit sent")
+    except (Unavailable, Fenced):
         with database.transaction() as session:
             if not _finished(session, lease):
                 raise
@@ -91,7 +97,7 @@ def finish_surely(database: Database, lease: Lease, outcome: Outcome, keep: Keep
 
 def give_back(session: Session, lease: Lease, seconds: float, reason: str | None = None, delay: float = 0.0) -> None:
     """Return the whole shard with no attempt used: drain, or a fault that is not the work's."""
-    shard = _held(session, lease)
+    shard = held(session, lease)
     shard.state, shard.attempts, shard.reason = ShardState.RETURNED, max(0, shard.attempts - 1), reason
     shard.not_before = clock(session) + timedelta(seconds=delay)
     session.flush()
@@ -124,7 +130,7 @@ def _stop(lease: Lease, outcome: Outcome) -> int:
 
 
 def _guard(session: Session, lease: Lease, outcome: Outcome) -> Shard:
-    shard = _held(session, lease)
+    shard = held(session, lease)
     shard.state, shard.stop, shard.mark = ShardState.DONE, outcome.upto, outcome.upto
     shard.finished_at = clock(session)
     if outcome.stored is not None:
@@ -133,25 +139,27 @@ def _guard(session: Session, lease: Lease, outcome: Outcome) -> Shard:
     return shard
 
 
-def _held(session: Session, lease: Lease) -> Shard:
+def held(session: Session, lease: Lease) -> Shard:
     """The shard row, locked, if this epoch still holds it."""
-    held = sa.and_(Shard.id == lease.shard_id, Shard.epoch == lease.epoch, Shard.state == ShardState.LEASED)
-    shard = session.scalar(sa.select(Shard).where(held).with_for_update(key_share=True))
+    mine = sa.and_(Shard.id == lease.shard_id, Shard.epoch == lease.epoch, Shard.state == ShardState.LEASED)
+    shard = session.scalar(sa.select(Shard).where(mine).with_for_update(key_share=True))
     if shard is None:
         raise Fenced(f"shard {lease.shard_id} is no longer held at epoch {lease.epoch}")
     return shard
 
 
 def _finished(session: Session, lease: Lease) -> bool:
-    done = sa.and_(Shard.id == lease.shard_id, Shard.epoch == lease.epoch, Shard.state == ShardState.DONE)
-    return session.scalar(sa.select(sa.exists().where(done))) or False
+    """Whether this epoch finished the shard. Locked, to wait for a COMMIT that goes on over a connection we lost."""
+    mine = sa.and_(Shard.id == lease.shard_id, Shard.epoch == lease.epoch)
+    state = session.scalar(sa.select(Shard.state).where(mine).with_for_update(read=True))
+    return bool(state == ShardState.DONE)
 
 
 def _free(session: Session, shard: Shard) -> None:
     """The slot that held the shard holds nothing, unless it holds another by now."""
-    held = sa.update(Worker).where(Worker.id == shard.slot_id, Worker.shard_id == shard.id)
+    holder = sa.update(Worker).where(Worker.id == shard.slot_id, Worker.shard_id == shard.id)
     state = sa.case((Worker.state == SlotState.BUSY, SlotState.IDLE.value), else_=Worker.state)
-    session.execute(held.values(shard_id=None, state=state).execution_options(synchronize_session=False))
+    session.execute(holder.values(shard_id=None, state=state).execution_options(synchronize_session=False))
 
 
 def _quarantined(lease: Lease, failure: Failure) -> dict[str, Any]:
@@ -179,7 +187,11 @@ def _count(session: Session, lease: Lease, shard: Shard, outcome: Outcome, resul
     job.result = _merge(job.result, result)
     if items and shard.device_class:
         _learn_rate(job, shard.device_class, outcome.seconds / items)
+    if JobState(job.state) == JobState.RUNNING:
+        job.reason = None  # why it was once paused, before somebody resumed it
     complete(session, job)
+    if outcome.failures:
+        breaker.mind(session, job)
 
 
 def _merge(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ BLOCK = 64
 
 CLAIM = sa.text("SELECT * FROM vyaz_claim(:slot, :lease, :block, :aim)")
 BEAT = sa.text("SELECT vyaz_beat(:slot, :shard, :epoch, :mark, :lease)")
+CLAIMABLE = sa.text("SELECT (vyaz_turn(w, '{}')).number IS NOT NULL FROM worker w WHERE w.id = :slot")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ def claim(session: Session, slot_id: uuid.UUID, settings: Settings) -> Lease | N
     if row is None:
         return None
     return Lease(**row._mapping)
+
+
+def claimable(session: Session, slot_id: uuid.UUID) -> bool:
+    """Whether this slot could claim something now."""
+    return bool(session.scalar(CLAIMABLE, {"slot": slot_id}))
 
 
 def beat(session: Session, slot_id: uuid.UUID, lease: Lease, mark: int, settings: Settings) -> Instruction:

@@ -9,6 +9,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from core.broker import MESSAGE_VERSION, RING
+from core.failpoints import reach
 
 log = structlog.get_logger(__name__)
 
@@ -18,19 +19,35 @@ class Ringer:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._wanted: set[str] = set()
+        self._wanted: set[tuple[str, int]] = set()
+        """Queues, and how often their ring was passed on already."""
         self._condition = threading.Condition()
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def ring(self, queues: Iterable[str]) -> None:
         """Have every named queue hold a ring soon. Call it after the commit that made work claimable."""
+        self._want((queue, 0) for queue in queues)
+
+    def pass_on(self, queue: str, hops: int) -> None:
+        """Send a ring on that was of no use to whoever took it, for the `hops`-th time."""
+        self._want([(queue, hops)])
+
+    def _want(self, rings: Iterable[tuple[str, int]]) -> None:
         with self._condition:
-            self._wanted.update(queues)
+            self._wanted.update(rings)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
                 self._thread.start()
             self._condition.notify()
+
+    def lying(self, queue: str) -> int | None:
+        """How many rings lie on a queue that nobody took; None when the broker does not answer."""
+        try:
+            with self._app.connection_for_write() as connection:
+                return int(connection.default_channel.client.llen(queue))
+        except (OperationalError, RedisError, OSError):
+            return None
 
     def close(self, seconds: float = 1.0) -> None:
         """Send what is wanted, for at most so long, and stop."""
@@ -46,9 +63,9 @@ class Ringer:
                 self._condition.wait_for(lambda: self._wanted or self._closed)
                 if not self._wanted:
                     return
-                queue = self._wanted.pop()
+                queue, hops = self._wanted.pop()
             try:
-                send(self._app, queue)
+                send(self._app, queue, hops)
             except (OperationalError, RedisError, OSError) as error:
                 log.warning("ring not sent; the tick will replace it", queue=queue, error=type(error).__name__)
 
@@ -62,4 +79,5 @@ def send(app: Celery, queue: str, hops: int = 0) -> bool:
         # queue= alone: after a FLUSHALL a send by exchange and routing key is dropped without a word.
         message = {"v": MESSAGE_VERSION, "queue": queue, "hops": hops}
         app.send_task(RING, kwargs=message, queue=queue, connection=connection, retry=False)
+        reach("ring sent")
     return True

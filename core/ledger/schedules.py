@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.catalogue.tables import Fire, Job, Schedule
 from core.errors import Invalid, VyazError
+from core.failpoints import reach
 from core.ledger.jobs import clock
 from core.ledger.tick import next_due
 
@@ -61,6 +62,7 @@ def fire(session: Session, schedule: Schedule, due_at: datetime, submit: Submit)
     mine = session.execute(insert(Fire).on_conflict_do_nothing().returning(Fire.schedule_id), [row]).first()
     if mine is None:
         return None
+    reach("fire recorded")
     job, reason = None, None
     try:
         with session.begin_nested():
@@ -70,6 +72,7 @@ def fire(session: Session, schedule: Schedule, due_at: datetime, submit: Submit)
     this = sa.update(Fire).where(Fire.schedule_id == schedule.id, Fire.due_at == due_at)
     job_id = job.id if job is not None else None
     session.execute(this.values(job_id=job_id, reason=reason).execution_options(synchronize_session=False))
+    reach("schedule fired")
     return Fired(schedule.name, due_at, job_id, reason)
 
 

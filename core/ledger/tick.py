@@ -1,5 +1,6 @@
 """The tick: what must happen by itself, about once a second. Any number of beats may tick; none is the leader."""
 
+import uuid
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -14,14 +15,20 @@ from core.settings import Settings
 
 TICK_LOCK = 0x7469_636B
 
-WAITING = sa.text("""
+WAITING = """
     SELECT DISTINCT slot.queue FROM (
         SELECT DISTINCT ON (w.queue, w.engine, w.kinds, w.families, w.memory) w FROM worker w
-         WHERE w.state = 'idle' AND w.heartbeat_at > clock_timestamp() - interval '15 s'
+         WHERE w.state = 'idle' AND w.heartbeat_at > clock_timestamp() - interval '15 s' AND ({})
          ORDER BY w.queue, w.engine, w.kinds, w.families, w.memory, w.heartbeat_at DESC) idle(slot_row),
         LATERAL (SELECT (slot_row).*) slot
-     WHERE (vyaz_turn(slot_row, '{}')).number IS NOT NULL
-""")
+     WHERE (vyaz_turn(slot_row, '{{}}')).number IS NOT NULL
+"""
+"""Queues on which work waits while a slot is idle; of slots that can do the same, one is asked."""
+ANYWHERE = sa.text(WAITING.format("true"))
+AT_PEERS = sa.text(f"""
+    SELECT count(*) FROM worker WHERE queue = :queue AND state <> 'gone' AND EXISTS (
+        {WAITING.format("w.queue = :queue AND w.id <> :slot")})
+""")  # noqa: S608 - constants
 
 
 def sweep(session: Session, settings: Settings) -> list[str]:
@@ -41,7 +48,12 @@ def sweep(session: Session, settings: Settings) -> list[str]:
     if gap is not None and float(gap) > settings.lease_seconds - 2 * settings.heartbeat_seconds:
         extend_all(session, settings.lease_seconds)
     reap(session)
-    return list(session.scalars(WAITING))
+    return list(session.scalars(ANYWHERE))
+
+
+def peers_in_need(session: Session, slot_id: uuid.UUID, queue: str) -> int:
+    """How many slots the queue has, if work waits for an idle one of them that is not this; else 0."""
+    return session.scalar(AT_PEERS, {"queue": queue, "slot": slot_id}) or 0
 
 
 def next_due(cron: str, timezone: str, after: datetime) -> datetime:

@@ -8,13 +8,17 @@ from typing import Self
 
 
 class Wire:
-    """Passes TCP connections on to an address (a Unix socket's path). `freeze` lets nothing through, `cut` hangs up."""
+    """Passes TCP connections on to an address (a Unix socket's path).
+
+    `freeze` lets nothing through, `cut` hangs up, `mute` swallows what comes over the connections of this moment.
+    """
 
     def __init__(self, target: str) -> None:
         self._target = target
         self._flows = threading.Event()
         self._flows.set()
         self._cut = False
+        self._muted: frozenset[socket.socket] = frozenset()
         self._ends: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -38,6 +42,10 @@ class Wire:
     def thaw(self) -> None:
         """Let what waited through."""
         self._flows.set()
+
+    def mute(self) -> None:
+        """As a peer that went without a word: what is connected hears nothing more; new connections are well."""
+        self._muted = frozenset(self._ends)
 
     def cut(self) -> None:
         """As a server that is gone: hang up, and on everybody who calls."""
@@ -69,7 +77,8 @@ class Wire:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._flows.wait()
-                sink.sendall(data)
+                if source not in self._muted:
+                    sink.sendall(data)
         _hang_up(source)
         _hang_up(sink)
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from core.errors import Invalid
 from core.ledger.kinds import JobKind
 from core.registry import Family
 from tests.worker.conftest import Fleet
+from vyaz.up import commands
 from vyaz.up.processes import Command
 from worker import device
 
@@ -31,6 +33,21 @@ def test_a_cpu_node_with_two_slots_joins_and_works_and_drains(fleet: Fleet) -> N
     assert all(slot.kinds == list(JobKind) and slot.families == list(Family) for slot in slots)
     assert all(slot.memory is not None and 2**20 < slot.memory <= _machine() // 2 for slot in slots)
     assert node.wait(30) == 0
+
+
+def test_a_ring_taken_by_a_slot_that_cannot_use_it_is_passed_on(fleet: Fleet) -> None:
+    small = replace(commands.worker("cpu", 1, "cpu"), environment={"VYAZ_SLOTS": "64"})
+    for _ in range(2):
+        fleet.start(small)
+    fleet.node()
+    fleet.wait_until(lambda: len(fleet.slots()) == 3, "three slots")
+    jobs = []
+    for _ in range(10):  # without a beat, which would replace a ring that came to nothing
+        jobs.append(fleet.submit(64, needs={"memory": _machine() // 8}))
+        fleet.finished(jobs[-1], 20)
+    largest = max(fleet.slots(), key=lambda slot: slot.memory or 0)
+
+    assert {shard.slot_id for shard in fleet.shards()} == {largest.id}
 
 
 @pytest.mark.parametrize(

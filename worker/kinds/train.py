@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from core.catalogue import training
 from core.catalogue.training import Segment, Weights
+from core.failpoints import reach
 from core.ledger.finish import Keep, Outcome
 from core.ledger.leases import Lease
 from core.storage import weights
@@ -79,6 +80,7 @@ class Train:
         digest = sha256(state).digest()
         key = f"checkpoints/{segment.run_id}/{run.step_count:010d}-{digest.hex()[:16]}.safetensors"
         self._place.blobs.put(key, state)
+        reach("checkpoint written")
         metrics = run.drain_metrics()
         self._journal(segment, run, metrics, epoch)
         made = self._weigh(run) if run.finished else None
