@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.orm import Session
 
+from api.probes import Question
 from core.catalogue import schema
 from core.catalogue.database import Database
 from core.catalogue.tables import Event, Job, Queue, Shard, Worker
@@ -20,8 +21,10 @@ from core.errors import Unavailable
 from core.ledger.slots import LIVE
 from core.ledger.states import Priority, SlotState
 
-LIMIT = sa.text("SET LOCAL statement_timeout = '3s'")
+LIMIT = sa.text("SET LOCAL statement_timeout = '2s'")
 """A scrape that would take longer is given up: figures are not worth holding the database back."""
+LEDGER_SECONDS = 2.0
+"""How long a scrape waits for all of it: a server that hangs keeps none of its own limits."""
 NEWEST_SHARDS = 1000
 """Shards are finished about in the order in which they are cut, so the newest hold the last finish."""
 SETTLED = "35 seconds"
@@ -88,19 +91,21 @@ class Ledger(Collector):
     def __init__(self, database: Database) -> None:
         self._database = database
         self._news = News()
+        self._question = Question(self._ask, LEDGER_SECONDS)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the gauges; without a database only that it is away."""
-        up = GaugeMetricFamily("vyaz_database_up", "Whether PostgreSQL answered this scrape within its time")
+        found = self._question.answer()
+        yield _single("vyaz_database_up", "Whether PostgreSQL answered this scrape in time", 1.0 if found else 0.0)
+        yield from found or ()
+
+    def _ask(self) -> list[Metric]:
         try:
             with self._database.transaction() as session:
                 session.execute(LIMIT)
-                found = list(self._read(session))
+                return list(self._read(session))
         except Unavailable:
-            found = []
-        up.add_metric([], 1.0 if found else 0.0)
-        yield up
-        yield from found
+            return []
 
     def _read(self, session: Session) -> Iterator[Metric]:
         current = schema.found(session) == schema.expected()

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -15,9 +16,33 @@ from core.errors import VyazError
 from core.storage.blobs import Blobs
 
 STORE_SECONDS = 1.0
-"""How long a scrape waits for the store; a later answer counts for the next scrape."""
+"""How long a scrape waits for the store: a lost one may take minutes to say so."""
 PROBE_KEY = "probe"
 """A key under which nothing is ever put: asking for it proves the store, and reads nothing."""
+
+
+Answer = TypeVar("Answer")
+
+
+class Question(Generic[Answer]):
+    """Asks what may hang, in a thread of its own, and waits for so long only. While it hangs, it is not asked again."""
+
+    def __init__(self, ask: Callable[[], Answer], seconds: float) -> None:
+        self._ask = ask
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._asking: threading.Thread | None = None
+
+    def answer(self) -> Answer | None:
+        """The answer; None when there is none in time, or when an earlier question still waits for its own."""
+        answers: list[Answer] = []
+        with self._lock:
+            if self._asking is not None and self._asking.is_alive():
+                return None
+            self._asking = threading.Thread(target=lambda: answers.append(self._ask()), daemon=True)
+            self._asking.start()
+            self._asking.join(self._seconds)
+        return answers[0] if answers else None
 
 
 class Broker(Collector):
@@ -47,34 +72,27 @@ class Broker(Collector):
 
 
 class Store(Collector):
-    """The object store: there or not. Asked by a thread of its own, for a lost one may take minutes to say so."""
+    """The object store: there or not."""
 
     def __init__(self, find: Callable[[], Blobs]) -> None:
         self._find = find
-        self._lock = threading.Lock()
-        self._asking: threading.Thread | None = None
-        self._answered = False
-        self._seconds = 0.0
+        self._question = Question(self._ask, STORE_SECONDS)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the gauges by the newest answer; no answer in time is none."""
-        with self._lock:
-            if self._asking is None or not self._asking.is_alive():
-                self._asking = threading.Thread(target=self._ask, name="store probe", daemon=True)
-                self._asking.start()
-            asking = self._asking
-        asking.join(STORE_SECONDS)
-        up = GaugeMetricFamily("vyaz_store_up", "Whether the store answered a look for one key")
-        up.add_metric([], 1.0 if self._answered and not asking.is_alive() else 0.0)
-        took = GaugeMetricFamily("vyaz_store_answer_seconds", "How long the store took for its newest answer")
-        took.add_metric([], self._seconds)
-        yield from (up, took)
+        """Yield the gauges; no answer in time is none."""
+        took = self._question.answer()
+        up = GaugeMetricFamily("vyaz_store_up", "Whether the store answered a look for one key within a second")
+        up.add_metric([], 0.0 if took is None else 1.0)
+        yield up
+        if took is not None:
+            seconds = GaugeMetricFamily("vyaz_store_answer_seconds", "How long the store took for it")
+            seconds.add_metric([], took)
+            yield seconds
 
-    def _ask(self) -> None:
+    def _ask(self) -> float | None:
         begun = time.monotonic()
         try:
             self._find().exists(PROBE_KEY)
-            self._answered = True
         except VyazError:
-            self._answered = False
-        self._seconds = time.monotonic() - begun
+            return None
+        return time.monotonic() - begun

@@ -1,6 +1,8 @@
 """What a scrape tells of the ledger, the servers and the fleet; what it costs; what it never names."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.gates import ANSWER_WITHIN
 from api.gauges import EVENTS
 from core.broker import connect
 from core.catalogue.tables import Event, Job, Queue, Shard, Worker
@@ -248,6 +251,39 @@ def test_without_postgresql_the_process_lives_is_not_ready_and_still_gives_figur
     assert (value(found, "vyaz_database_up"), value(found, "vyaz_broker_up")) == (0, 1)
     assert (alive.status_code, ready.status_code) == (200, 503)
     assert took < 1
+
+
+def test_a_postgresql_that_hangs_is_away_and_holds_no_scrape(house: House) -> None:
+    app = create_app(house.settings)
+    with TestClient(app) as api:
+        scrape(api)
+        with app.state.services.database.transaction() as session:
+            session.execute(sa.text("SELECT 1"))
+        pids = backends(house)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            looks = [scrape(api) for _ in range(3)]
+            took = time.monotonic() - begun
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        limit = time.monotonic() + 30
+        while not value(scrape(api), "vyaz_database_up"):
+            assert time.monotonic() < limit
+
+    assert pids
+    assert [value(each, "vyaz_database_up") for each in looks] == [0, 0, 0]
+    assert took < 3 * ANSWER_WITHIN
+    assert [value(each, "vyaz_broker_up") for each in looks] == [1, 1, 1]
+
+
+def backends(house: House) -> list[int]:
+    """Processes of the server that hold a connection of somebody else."""
+    with house.database.transaction() as session:
+        others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        return list(session.scalars(sa.text(others)))
 
 
 def test_a_schema_of_another_release_is_seen_and_its_tables_are_not_asked(api: TestClient, house: House) -> None:
