@@ -24,7 +24,7 @@ COUNT: Final = 20_000
 BARE: Final = 4_096
 PAIRS: Final = ("AK", "ЇЖ")
 SEED: Final = 11
-ROUNDS: Final = 2
+ROUNDS: Final = 1  # a round is some minutes
 WARM: Final = 512
 
 

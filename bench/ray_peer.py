@@ -33,7 +33,7 @@ from core.storage.blobs import Blobs
 from core.storage.shards import ShardWriter, shard_key
 
 SEED: Final = 11
-SHARD: Final = BLOCK  # items
+SHARD: Final = 4 * BLOCK  # items, at the most
 STORE_BYTES: Final = 512 << 20
 ROOM: Final = 2  # places that Ray may give to reads and writes beside the composers, which never leave theirs
 
@@ -92,12 +92,12 @@ def _describe(made: Made) -> dict[str, Any]:
 
 def run(job: int, count: int) -> float:
     """Items a second."""
-    settings = Settings()
+    settings, shard = Settings(), min(SHARD, count // CORES)
     sink = Shards({"store": settings.store, "database": settings.database_url.get_secret_value()}, job)
     ray.init(num_cpus=CORES + ROOM, include_dashboard=False, object_store_memory=STORE_BYTES, log_to_driver=False)
     try:
-        ray.data.range(count, override_num_blocks=count // SHARD).map_batches(
-            Compose, batch_size=SHARD, compute=ActorPoolStrategy(size=CORES), num_cpus=1
+        ray.data.range(count, override_num_blocks=count // shard).map_batches(
+            Compose, batch_size=shard, compute=ActorPoolStrategy(size=CORES), num_cpus=1
         ).write_datasink(sink)
         return count / (time.monotonic() - sink.began)
     finally:
