@@ -39,7 +39,10 @@ RETURNS TABLE (class smallint, number bigint, claimable bigint) LANGUAGE sql STA
               JOIN owner o ON o.id = j.owner_id
               JOIN queue q ON q.name = slot.queue,
                    LATERAL (SELECT CASE WHEN j.model_version_id = ANY (slot.warm) THEN warmth ELSE 0 END) w(warm)
-             WHERE j.state IN ('queued', 'running') AND j.number <> ALL (passed) AND vyaz_claimable(j, slot)) c
+             WHERE j.state IN ('queued', 'running') AND j.number <> ALL (passed) AND vyaz_fits(j, slot)
+                   -- What needs no look at other rows is told here: a call costs fifty times as much.
+               AND (j.next_index < j.total AND j.after_id IS NULL AND j.in_flight_limit IS NULL
+                    OR vyaz_claimable(j, slot))) c
      ORDER BY c.priority, c.owner_time, c.owner, c.job_time, c.number
 $$;
 
