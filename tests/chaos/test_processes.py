@@ -176,29 +176,37 @@ def test_a_child_that_has_grown_is_replaced_between_two_shards(make_rig: MakeRig
     assert {shard.attempts for shard in rig.shards()} == {1}
 
 
+AT_ONCE = 2
+ZOMBIE = {"seconds_per_item": 0.02, "pictures": True}
+
+
 def zombies(rig: Rig, times: int) -> int:
     """Stop a working child until its lease is another's, let it go on, and see its late finish refused."""
-    fenced = 0
-    for number in range(times):
-        job = rig.submit(64, seed=number, spec=SLOW | {"seconds_per_item": 0.01})
-        rig.wait_until(lambda job=job: rig.leased(job) != [], "leased")
-        (lost,) = rig.leased(job)
-        holder = psutil.Process(next(slot.pid for slot in rig.slots() if slot.id == lost.slot_id))
-        holder.suspend()
-        rig.until_runs_elsewhere(job, lost)
-        holder.resume()
-        rig.finished(job, 60)
-        rig.check(job)
-        fenced += 1
-        rig.wait_until(lambda: len(rig.slots()) == 2, "both slots are back")
-    return fenced
+    stopped = 0
+    while stopped < times:
+        jobs = [rig.submit(64, seed=stopped + number, spec=ZOMBIE) for number in range(AT_ONCE)]
+        rig.wait_until(lambda jobs=jobs: all(rig.leased(job) for job in jobs), "leased")
+        lost = {job: rig.leased(job)[0] for job in jobs}
+        pids = {slot.id: slot.pid for slot in rig.slots()}
+        holders = [psutil.Process(pids[shard.slot_id]) for shard in lost.values()]
+        for holder in holders:
+            holder.suspend()
+        for job, shard in lost.items():
+            rig.until_runs_elsewhere(job, shard)
+        for holder in holders:
+            holder.resume()
+        for job in jobs:
+            rig.finished(job, 60)
+            rig.check(job)
+        stopped += AT_ONCE
+        rig.wait_until(lambda: len(rig.slots()) == 2 * AT_ONCE, "all slots are back")
+    return stopped
 
 
 def test_a_stopped_worker_that_goes_on_later_changes_nothing(make_rig: MakeRig, measure: Measure) -> None:
     rig = make_rig(lease_seconds=1.0, heartbeat_seconds=0.3)
     rig.beat()
-    for _ in range(2):
-        rig.node()
+    rig.have_nodes(2 * AT_ONCE)
 
     measure.count("SIGSTOP until the lease is lost, SIGCONT", "all fenced", f"{zombies(rig, 2)} of 2", 2)
     assert "fenced" in rig.log()
@@ -209,7 +217,6 @@ def test_a_stopped_worker_that_goes_on_later_changes_nothing(make_rig: MakeRig, 
 def test_200_stopped_workers_that_go_on_later_change_nothing(make_rig: MakeRig, measure: Measure) -> None:
     rig = make_rig(lease_seconds=1.0, heartbeat_seconds=0.3)
     rig.beat()
-    for _ in range(2):
-        rig.node()
+    rig.have_nodes(2 * AT_ONCE)
 
     measure.count("SIGSTOP until the lease is lost, SIGCONT", "200 of 200 fenced", f"{zombies(rig, 200)} of 200", 200)

@@ -161,19 +161,21 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+def fill(path: Path) -> None:
+    """Write until no more can be written."""
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 12))
+
+
 def test_a_full_disk_costs_nothing_but_time_and_no_attempt(
     make_rig: MakeRig, small_disk: Path, measure: Measure
 ) -> None:
     rig = make_rig(store_url=(small_disk / "store").as_uri())
     job = running(rig)
     ballast = small_disk / "ballast"
-    with ballast.open("wb") as file:
-        while True:
-            try:
-                file.write(bytes(1 << 12))
-                file.flush()
-            except OSError:
-                break
+    with pytest.raises(OSError, match="No space left"):
+        fill(ballast)
     rig.wait_until(lambda: "No space left" in rig.log(), "somebody noticed")
     time.sleep(1)
     ballast.unlink()
