@@ -11,7 +11,7 @@ from tests.chaos.conftest import MakeRig
 from tests.chaos.rig import QUICK, SLOW, Measure, Rig
 from tests.chaos.test_failpoints import due_now
 
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 def forge(rig: Rig, times: int) -> None:
@@ -59,13 +59,14 @@ def test_five_beats_at_once_fire_every_schedule_once(rig: Rig, measure: Measure)
     measure.count("five beats at once", "every schedule once", "20 of 20", 20)
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("shift", ["+3600", "-3600"])
 def test_a_worker_whose_clock_is_off_by_an_hour_loses_no_lease(make_rig: MakeRig, shift: str) -> None:
-    if not Path(FAKETIME).exists():
+    if FAKETIME is None:
         pytest.skip("libfaketime (Debian: libfaketime) is not installed")
     rig = make_rig()
     rig.beat()
-    rig.environment = {"LD_PRELOAD": FAKETIME, "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    rig.environment = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     rig.node()
     rig.environment = {}
     rig.node()
@@ -74,15 +75,3 @@ def test_a_worker_whose_clock_is_off_by_an_hour_loses_no_lease(make_rig: MakeRig
 
     rig.check(job)
     assert {shard.attempts for shard in rig.shards()} == {1}
-
-
-def test_an_old_ring_of_a_job_that_is_done_costs_a_look(rig: Rig) -> None:
-    rig.node()
-    job = rig.submit(64, seed=8, spec=QUICK)
-    rig.finished(job, 60)
-    forge(rig, 3)
-    later = rig.submit(64, seed=9, spec=QUICK)
-    rig.finished(later, 60)
-
-    for each in (job, later):
-        rig.check(each)

@@ -94,7 +94,7 @@ def twice(node: subprocess.Popen[bytes]) -> None:
     os.killpg(node.pid, signal.SIGTERM)
 
 
-@pytest.mark.parametrize("send", [to_node, to_group, twice])
+@pytest.mark.parametrize("send", [twice, *(pytest.param(one, marks=pytest.mark.chaos) for one in (to_node, to_group))])
 def test_a_node_that_is_asked_to_stop_gives_back_what_it_holds_within_ten_seconds(
     rig: Rig, measure: Measure, send: Callable[[subprocess.Popen[bytes]], None]
 ) -> None:
@@ -131,6 +131,7 @@ def test_a_child_that_is_asked_to_stop_drains_and_is_replaced(rig: Rig, measure:
     measure("SIGTERM to a child", [seconds], worst=10)
 
 
+@pytest.mark.chaos
 def test_a_block_that_takes_too_long_for_a_drain_is_returned_with_no_attempt_used(rig: Rig, measure: Measure) -> None:
     node = rig.node()
     job = rig.submit(64, spec={"seconds_per_item": 0.5, "pictures": True})
@@ -145,6 +146,7 @@ def test_a_block_that_takes_too_long_for_a_drain_is_returned_with_no_attempt_use
     measure("SIGTERM in a block of 32 s", [seconds], worst=10)
 
 
+@pytest.mark.chaos
 def test_a_node_whose_database_is_stopped_still_ends_in_time(rig: Rig, measure: Measure) -> None:
     node, job = one_long_shard(rig, 1600)
     try:
