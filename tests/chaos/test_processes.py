@@ -104,11 +104,14 @@ def test_a_node_that_is_asked_to_stop_gives_back_what_it_holds_within_ten_second
     send(node)
     status = node.wait(timeout=10 + 60)
     stopped = time.monotonic() - begun
+    rig.wait_until(lambda: rig.leased(job) != [] or rig.job(job).done == 1600, "the other goes on")
+    idle = time.monotonic() - begun - stopped
     rig.finished(job, 90)
 
     rig.check(job)
     assert status == 0
     assert {shard.attempts for shard in rig.shards()} == {1}
+    assert idle < 2 * measure.stretch()
     measure(f"SIGTERM {send.__name__.replace('_', ' ')}", [stopped], worst=10)
 
 

@@ -202,6 +202,21 @@ def test_a_full_disk_costs_nothing_but_time_and_no_attempt(
     measure("disk full, until the job is done", [seconds], worst=30)
 
 
+@pytest.mark.chaos
+def test_a_store_that_is_away_for_a_while_costs_no_attempt(rig: Rig, tmp_path: Path, measure: Measure) -> None:
+    job = running(rig)
+    incoming = tmp_path / "store" / ".incoming"
+    incoming.rename(tmp_path / "away")
+    rig.wait_until(lambda: "failed" in rig.log(), "somebody noticed")
+    time.sleep(2)
+    (tmp_path / "away").rename(incoming)
+    seconds = rig.seconds_until_finished(job)
+
+    rig.check(job)
+    assert max(shard.attempts for shard in rig.shards()) <= 1
+    measure("store away, until the job is done", [seconds], worst=30)
+
+
 def through(wire: Wire, rig: Rig) -> Settings:
     """The rig's settings, but with PostgreSQL behind a wire."""
     real = sa.make_url(rig.settings.database_url.get_secret_value())
