@@ -209,7 +209,7 @@ def zombies(rig: Rig, times: int) -> int:
 
 
 def test_a_stopped_worker_that_goes_on_later_changes_nothing(make_rig: MakeRig, measure: Measure) -> None:
-    rig = make_rig(lease_seconds=1.0, heartbeat_seconds=0.3)
+    rig = make_rig(lease_seconds=2.0, heartbeat_seconds=0.5, tick_seconds=0.5)
     rig.beat()
     rig.have_nodes(2 * AT_ONCE)
 
@@ -220,7 +220,7 @@ def test_a_stopped_worker_that_goes_on_later_changes_nothing(make_rig: MakeRig, 
 @pytest.mark.chaos
 @pytest.mark.timeout(2400)
 def test_200_stopped_workers_that_go_on_later_change_nothing(make_rig: MakeRig, measure: Measure) -> None:
-    rig = make_rig(lease_seconds=1.0, heartbeat_seconds=0.3)
+    rig = make_rig(lease_seconds=2.0, heartbeat_seconds=0.5, tick_seconds=0.5)
     rig.beat()
     rig.have_nodes(2 * AT_ONCE)
 
