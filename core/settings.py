@@ -68,9 +68,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _lease_outlives_heartbeat(self) -> "Settings":
-        if self.lease_seconds < 2 * self.heartbeat_seconds:
+        # With less, two ticks on time look like a gap in which nobody could beat, and no lease would ever run out.
+        least = 2 * self.heartbeat_seconds + 2 * self.tick_seconds
+        if self.lease_seconds < least:
             raise ValueError(
-                f"VYAZ_LEASE_SECONDS ({self.lease_seconds:g}) must be at least twice "
-                f"VYAZ_HEARTBEAT_SECONDS ({self.heartbeat_seconds:g})"
+                f"VYAZ_LEASE_SECONDS ({self.lease_seconds:g}) must be at least {least:g}: twice "
+                f"VYAZ_HEARTBEAT_SECONDS ({self.heartbeat_seconds:g}) and twice VYAZ_TICK_SECONDS "
+                f"({self.tick_seconds:g})"
             )
         return self

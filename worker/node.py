@@ -35,6 +35,8 @@ LAST_SECONDS = 9.5
 """When a node that was asked to stop ends whatever still runs: it promised to be gone in 10 s."""
 SILENT_LEASES = 3.0
 """So many leases may pass without a beat of a child that lives: then it is stopped, or holds the interpreter's lock."""
+SILENT_SECONDS = 15.0
+"""And at least so long."""
 
 _slot: list[Slot] = []
 _last_words = threading.Event()
@@ -152,7 +154,7 @@ def _end_silent(database: Database, settings: Settings, before: dict[int, float]
     """
     last = sa.func.max(Worker.heartbeat_at)
     heard = sa.select(Worker.pid).where(Worker.node == node_name(os.getpid())).group_by(Worker.pid)
-    limit = sa.func.make_interval(0, 0, 0, 0, 0, 0, SILENT_LEASES * settings.lease_seconds)
+    limit = sa.func.make_interval(0, 0, 0, 0, 0, 0, max(SILENT_SECONDS, SILENT_LEASES * settings.lease_seconds))
     with database.transaction() as session:
         pids = set(session.scalars(heard.having(last < sa.func.clock_timestamp() - limit)))
     now = time.monotonic()

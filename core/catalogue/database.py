@@ -30,6 +30,8 @@ AWAY = (
 )
 MAX_TRANSACTION = "30s"
 MAX_LOCK_WAIT = "5s"
+MAX_IDLE = "5s"
+"""Between two statements of a transaction: whoever was stopped or cut off there would keep its locks for the rest."""
 
 
 class Database:
@@ -39,7 +41,12 @@ class Database:
     """
 
     def __init__(self, url: str, *, pooled: bool = True, size: int = 10) -> None:
-        options = f"-c transaction_timeout={MAX_TRANSACTION} -c lock_timeout={MAX_LOCK_WAIT} -c timezone=UTC"
+        limits = {
+            "transaction_timeout": MAX_TRANSACTION,
+            "lock_timeout": MAX_LOCK_WAIT,
+            "idle_in_transaction_session_timeout": MAX_IDLE,
+        }
+        options = " ".join(f"-c {name}={limit}" for name, limit in limits.items()) + " -c timezone=UTC"
         keepalive = {"keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
         connect = {
             "options": options,

@@ -92,10 +92,12 @@ def reap(session: Session) -> int:
     taken = session.scalars(expired.with_for_update(skip_locked=True, key_share=True)).all()
     for shard in taken:
         _in_part(session, partial(crash, session, shard, "its slot fell silent"))
-    silent = sa.update(Worker).where(
+    silent = sa.select(Worker.id).where(
         Worker.state != SlotState.GONE, Worker.heartbeat_at < sa.func.clock_timestamp() - LIVE
     )
-    session.execute(silent.values(state=SlotState.GONE, shard_id=None).execution_options(synchronize_session=False))
+    # One that was stopped in the middle of a beat holds its row: the tick must not wait for it.
+    free = sa.update(Worker).where(Worker.id.in_(silent.with_for_update(skip_locked=True, key_share=True)))
+    session.execute(free.values(state=SlotState.GONE, shard_id=None).execution_options(synchronize_session=False))
     old = sa.delete(Worker).where(
         Worker.state == SlotState.GONE, Worker.heartbeat_at < sa.func.clock_timestamp() - KEPT
     )

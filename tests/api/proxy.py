@@ -13,14 +13,14 @@ class Wire:
     `freeze` lets nothing through, `cut` hangs up, `mute` swallows what comes over the connections of this moment.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, host: str = "127.0.0.1") -> None:
         self._target = target
         self._flows = threading.Event()
         self._flows.set()
         self._cut = False
         self._muted: frozenset[socket.socket] = frozenset()
         self._ends: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
 
     def __enter__(self) -> Self:

@@ -40,7 +40,7 @@ class Measure:
         self, fault: str, seconds: list[float], median: float | None = None, worst: float | None = None
     ) -> None:
         """Note and check. The bounds are of a machine with free cores: on a busy one they stretch with its load."""
-        stretch = max(1.0, os.getloadavg()[0] / CORES)
+        stretch = self.stretch()
         middle, last = statistics.median(seconds), max(seconds)
         limits = {"median": median, "worst": worst}
         bounds = [f"{name} {limit:g} s" for name, limit in limits.items() if limit is not None]
@@ -52,6 +52,10 @@ class Measure:
 
         assert median is None or middle <= median * stretch, (fault, seconds)
         assert worst is None or last <= worst * stretch, (fault, seconds)
+
+    def stretch(self) -> float:
+        """How much longer than on free cores things take now."""
+        return max(1.0, os.getloadavg()[0] / CORES)
 
     def count(self, fault: str, bound: str, measured: str, runs: int) -> None:
         """Note a fault that is counted, not timed."""
@@ -127,6 +131,12 @@ class Rig(Fleet):
 
     def check(self, job_id: uuid.UUID, quarantined: tuple[int, ...] = ()) -> None:
         oracle.check(self.database, self.settings.store, job_id, quarantined)
+
+    def seconds_until_finished(self, job_id: uuid.UUID) -> float:
+        """How long from now until a job is done."""
+        begun = time.monotonic()
+        self.finished(job_id, 120)
+        return time.monotonic() - begun
 
     def part_done(self, job_id: uuid.UUID, part: float, seconds: float = 60) -> None:
         """Wait until so much of a job is done."""

@@ -14,7 +14,7 @@ from core.catalogue.tables import Fire, Job, Owner, Schedule
 from core.ledger.jobs import clock
 from tests.chaos.api import Door
 from tests.chaos.conftest import MakeRig
-from tests.chaos.rig import QUICK, SLOW, Rig
+from tests.chaos.rig import QUICK, SLOW, Measure, Rig
 from tests.core.training.slips import write_slips
 from tests.tree import nodes, sources
 from tests.worker.test_emnist import train
@@ -160,6 +160,21 @@ def test_a_request_whose_server_dies_is_one_job_when_it_is_sent_again(rig: Rig) 
             rig.check(uuid.UUID(job))
 
     assert len(rig.rows(sa.select(Job))) == len(REQUEST) == rig.taken()
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_60_requests_whose_server_dies_are_60_jobs(rig: Rig, measure: Measure) -> None:
+    with rig.database.transaction() as session:
+        key = keys.create(session, "studio", "chaos", Scope.WRITE)[1]
+    made = []
+    with Door(rig, key) as door:
+        for number in range(60):
+            rig.arm(REQUEST[number % 2], "kill")
+            made.append(door.submit_surely({"kind": "null", "count": 1}, f"key-{number}"))
+
+    assert sorted(made) == sorted(str(job.id) for job in rig.rows(sa.select(Job)))
+    measure.count("API killed in a request, sent again under its key", "one job each", f"{len(set(made))} of 60", 60)
 
 
 @pytest.mark.chaos

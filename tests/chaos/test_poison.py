@@ -43,6 +43,7 @@ def test_a_poison_item_is_isolated_in_ten_crashes(rig: Rig, measure: Measure, fa
     measure.count(f"poison item: {fault}", "<= 10 crashes, all others delivered", f"{took} crashes", 1)
 
 
+@pytest.mark.chaos
 def test_a_poison_item_at_the_very_beginning_does_not_stop_its_job(rig: Rig) -> None:
     rig.node()
 
@@ -95,6 +96,7 @@ def small_memory() -> Iterator[Path]:
     group.rmdir()
 
 
+@pytest.mark.chaos
 def test_a_slot_that_runs_out_of_memory_is_replaced_and_its_item_set_aside(
     rig: Rig, small_memory: Path, measure: Measure
 ) -> None:

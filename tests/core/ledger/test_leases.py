@@ -1,6 +1,7 @@
 """Leases: fenced by epoch, kept by beats, taken from the dead, narrowed after crashes."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.catalogue.database import Database
-from core.catalogue.tables import Queue, Shard
+from core.catalogue.tables import Queue, Shard, Worker
 from core.errors import EnvironmentFault, Fenced, JobError, ShardError, Unavailable, VyazError
 from core.ledger import leases
 from core.ledger.fail import MAX_ATTEMPTS, fail, lose_slot
@@ -208,6 +209,30 @@ def test_an_error_of_the_jobs_own_fails_it_at_once(ledger: Ledger) -> None:
 
     assert (ledger.job(job).state, ledger.job(job).reason) == (JobState.FAILED, "the weights are corrupt")
     assert ledger.claim(slot) is None
+
+
+def test_a_tick_does_not_wait_for_a_slot_that_was_stopped_in_the_middle_of_a_beat(
+    ledger: Ledger, database_url: str
+) -> None:
+    stopped = ledger.slot()
+    with ledger.database.transaction() as session:
+        past = sa.func.clock_timestamp() - sa.text("interval '1 minute'")
+        session.execute(sa.update(Worker).values(heartbeat_at=past))
+    another = Database(database_url, pooled=False)
+    with another.transaction() as session:
+        session.execute(sa.select(Worker).where(Worker.id == stopped).with_for_update())
+        begun = time.monotonic()
+        with ledger.database.transaction() as ticking:
+            sweep(ticking, ledger.settings)
+
+        assert time.monotonic() - begun < 3
+
+
+def test_a_transaction_that_stands_still_is_ended_and_lets_its_locks_go(ledger: Ledger) -> None:
+    with ledger.database.transaction() as session:
+        limit = session.scalar(sa.text("SHOW idle_in_transaction_session_timeout"))
+
+    assert limit == "5s"
 
 
 def test_after_a_gap_without_any_tick_leases_are_extended_before_they_are_taken(ledger: Ledger) -> None:
