@@ -91,17 +91,15 @@ def walk(place: Workplace, lease: Lease, hold: Hold, target: Job, visit: Callabl
 
     `visit` says whether to go on. What a job that kept its best was chosen from is no more, and is passed over.
     """
-    upto = lease.start
     if is_closed(target):
         return lease.stop
-    for recorded in shards.finished(place.database, target.number, lease.start, lease.stop):
-        # Several shards may begin at one item: it failed, and was tried again alone.
-        if recorded.start > upto:
-            upto = recorded.start
-            if not hold.reached(upto):
-                return upto
-        if not visit(recorded):
-            return upto
+    found = shards.finished(place.database, target.number, lease.start, lease.stop)
+    # Several shards may begin at one item: it failed, and was tried again alone.
+    for start, group in itertools.groupby(found, key=lambda each: each.start):
+        if start > lease.start and not hold.reached(start):
+            return start
+        if not all([visit(recorded) for recorded in group]):
+            return start + 1
     return lease.stop
 
 

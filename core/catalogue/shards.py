@@ -75,17 +75,25 @@ def again(session: Session, recorded: Recorded, *, lock: bool = False) -> Record
     return Recorded(*row) if row is not None else None
 
 
-def with_objects(session: Session, job_number: int) -> list[Recorded]:
-    """All shards of a job that refer to an object, for jobs that have few."""
-    query = sa.select(*_RECORDED).where(Shard.job_number == job_number, Shard.path.is_not(None)).order_by(Shard.id)
-    return [Recorded(*row) for row in session.execute(query)]
+def at(session: Session, job_number: int, path: str) -> Recorded | None:
+    """The shard of a job that refers to this object."""
+    query = sa.select(*_RECORDED).where(Shard.job_number == job_number, Shard.path == path)
+    row = session.execute(query.limit(1)).one_or_none()
+    return Recorded(*row) if row is not None else None
 
 
 def ranges(session: Session, job_number: int) -> Iterator[tuple[int, int]]:
-    """Return [start, stop) of all shards of a job but the split ones, by their start: what it has taken on."""
+    """Yield [start, stop) of all shards of a job but the split ones, by their start: what it has taken on."""
     mine = sa.and_(Shard.job_number == job_number, Shard.state != "split", ~Shard.closing)
-    query = sa.select(Shard.start, Shard.stop).where(mine).order_by(Shard.start)
-    return (row._tuple() for row in session.execute(query.execution_options(yield_per=PAGE)))
+    after = (-1, 0)
+    while True:
+        further = sa.and_(mine, sa.tuple_(Shard.start, Shard.id) > after)
+        query = sa.select(Shard.start, Shard.stop, Shard.id).where(further).order_by(Shard.start, Shard.id)
+        page = session.execute(query.limit(PAGE)).all()
+        yield from ((start, stop) for start, stop, _ in page)
+        if len(page) < PAGE:
+            return
+        after = (page[-1][0], page[-1][2])
 
 
 def device_classes(session: Session, job_number: int) -> set[str | None]:

@@ -127,8 +127,8 @@ def read_manifest(tar: bytes | IO[bytes]) -> dict[str, Any]:
 def read_report(tar: bytes | IO[bytes]) -> dict[str, Any] | None:
     """Return what a shard says of items without a picture; None for one that says nothing."""
     with _open(tar) as archive:
-        *_, last = archive.getmembers() or [None]
-        return _read_json(archive, last) if last is not None and last.name == REPORT else None
+        found = archive.getmembers()
+        return _read_json(archive, found[-1]) if found and found[-1].name == REPORT else None
 
 
 def members(tar: bytes | IO[bytes]) -> Iterator[Member]:
