@@ -98,7 +98,8 @@ def walk(place: Workplace, lease: Lease, hold: Hold, target: Job, visit: Callabl
     for start, group in itertools.groupby(found, key=lambda each: each.start):
         if start > lease.start and not hold.reached(start):
             return start
-        if not all([visit(recorded) for recorded in group]):
+        visited = [visit(recorded) for recorded in group]
+        if not all(visited):
             return start + 1
     return lease.stop
 

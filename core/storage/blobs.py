@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +38,7 @@ _REMOTE: Final = ("s3", "gs", "az")
 _INCOMING: Final = ".incoming"
 
 _CHUNK: Final = 1 << 20  # bytes read at a time
+_LISTED_AGAIN: Final = 4  # tries at one page of a listing
 
 Data = bytes | Path | IO[bytes]
 
@@ -155,7 +156,7 @@ class Blobs:
         if prefix:
             _check(prefix)
         with _faults(prefix or "the store"):
-            for page in obstore.list(self._store, prefix or None):
+            for page in self._pages(prefix):
                 yield from (_entry(each) for each in page if not each["path"].startswith(_INCOMING))
 
     def folders(self, prefix: str = "") -> list[str]:
@@ -163,8 +164,30 @@ class Blobs:
         if prefix:
             _check(prefix)
         with _faults(prefix or "the store"):
-            found = obstore.list_with_delimiter(self._store, prefix or None)["common_prefixes"]
-        return sorted(each for each in found if not each.startswith(_INCOMING))
+            for left in reversed(range(_LISTED_AGAIN)):
+                try:
+                    found = obstore.list_with_delimiter(self._store, prefix or None)["common_prefixes"]
+                    return sorted(each for each in found if not each.startswith(_INCOMING))
+                except BaseError:
+                    if not left or self._folder is not None:
+                        raise
+        return []
+
+    def _pages(self, prefix: str) -> Iterator[Sequence["ObjectMeta"]]:
+        """Yield a listing page by page. obstore does not ask again for a page that broke off, so it is done here.
+
+        Buckets are listed in the order of their keys, so a listing goes on where it ended.
+        """
+        last: str | None = None
+        for left in reversed(range(_LISTED_AGAIN)):
+            try:
+                for page in obstore.list(self._store, prefix or None, offset=last):
+                    yield page
+                    last = page[-1]["path"] if page else last
+                return
+            except BaseError:
+                if not left or self._folder is not None:
+                    raise
 
     def now(self, key: str) -> datetime:
         """Return the store's own time, by putting a value under this key and removing it."""

@@ -1,6 +1,7 @@
 """A slot in this process, with real servers and shipped weights: what a ring would set going is asked for directly."""
 
 import shutil
+import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,14 @@ from core import shipped
 from core.catalogue import owners
 from core.catalogue.database import Database
 from core.catalogue.tables import Job, Shard, Variant
+from core.ledger.states import UNFINISHED
 from core.requests import JobRequest, submit_request
 from core.settings import Settings
 from core.storage.blobs import Blobs
 from worker.runner import Slot
 
+PATIENCE = 120.0
+"""Seconds that a job may take."""
 SMALL = {"letters": ["A"], "model": "letters-nano", "size": 32}
 """A spec whose variants are made at once."""
 
@@ -67,7 +71,10 @@ class Workshop:
         request = JobRequest(kind=kind, spec=spec, count=count, seed=seed, shard_size=shard_size)
         with self.database.transaction() as session:
             job = submit_request(session, self.owner, request)
-        self.slot.answer()
+        deadline = time.monotonic() + PATIENCE
+        while self.job(job).state in UNFINISHED and time.monotonic() < deadline:
+            self.slot.answer()  # a shard that met a fault comes back after some seconds
+            time.sleep(0.05)
         return self.job(job)
 
     def make(self, count: int = 128, **spec: Any) -> Job:
