@@ -22,8 +22,7 @@ class Settings(BaseSettings):
     broker_url: SecretStr = Field(SecretStr(""), description="redis:// or valkey:// URL, or redis+socket:///path")
     store_url: str = Field(
         "",
-        description="Where pixels, weights and datasets are kept: file:///folder, s3://bucket/prefix, or with "
-        "?endpoint=https://host:port&region=name behind it another store that speaks S3",
+        description="Where pixels, weights and datasets are kept: file:///folder or s3://bucket (docs/storage.md)",
     )
 
     url: str = Field("", description="Address of the API, for the client and the CLI")
