@@ -110,7 +110,8 @@ def generate(
                     rows.append(_add(writer, item))
             if not report(upto):
                 break
-        size, sha256 = writer.store(blobs, key)
+        failed = {str(failure.index): str(failure) for failure in failures}
+        size, sha256 = writer.store(blobs, key, {"upto": upto, "failed": failed, "rejected": dict(rejected)})
     return Generated(upto, rows, failures, rejected, key, size, sha256)
 
 
@@ -125,10 +126,12 @@ class Composer:
         meta: Mapping[str, str],
         device: str,
         judge_weights: Stored | None = None,
+        total: int | None = None,
     ) -> None:
         """Load the networks; raise `JobError` if weights are not of their shape, or cannot honour the spec."""
         self.spec = spec
         self.seed = seed
+        self._total = total
         self._device = torch.device(device)
         self._weights = meta.get("sha256", "")
         self._network = families.load(weights, meta, device)
@@ -151,6 +154,7 @@ class Composer:
             "seed": self.seed,
             "spec": self.spec.model_dump(mode="json"),
             "start": start,
+            "total": self._total,
             "weights": self._weights,
         }
 

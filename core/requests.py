@@ -13,15 +13,27 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
-from core.catalogue import datasets, exports, models
+from core.catalogue import datasets, exports, models, shards
 from core.catalogue.tables import Job
+from core.catalogue.variants import MAKERS
 from core.errors import Invalid, NotFound
 from core.ledger.jobs import MAX_SEED, MAX_TOTAL, Submission, find_by_key, submit
 from core.ledger.kinds import KINDS, JobKind
 from core.ledger.placement import require_slot
 from core.ledger.states import UNFINISHED, JobState, Priority
 from core.recipe import BLOCK, ENGINE, parse_spec
-from core.specs import DatasetSpec, EvaluateSpec, ExportSpec, InvertSpec, NullSpec, SheetSpec
+from core.specs import (
+    DatasetSpec,
+    EvaluateSpec,
+    ExportSpec,
+    GcSpec,
+    InvertSpec,
+    NullSpec,
+    RebuildSpec,
+    RepairSpec,
+    SheetSpec,
+    VerifySpec,
+)
 from core.training.config import TrainConfig
 
 PROVISIONAL_STEPS = 1_000_000
@@ -282,6 +294,45 @@ def _tied(pinned: models.Pinned) -> dict[str, Any]:
     return {"needs": {"engine": ENGINE, "family": pinned.family}, "model_version_id": pinned.id}
 
 
+def _verify(draft: _Draft) -> tuple[Submission, ...]:
+    return _look_after(draft, JobKind.VERIFY, _parse(VerifySpec, draft.request.spec, "/spec"))
+
+
+def _repair(draft: _Draft) -> tuple[Submission, ...]:
+    return _look_after(draft, JobKind.REPAIR, _parse(RepairSpec, draft.request.spec, "/spec"))
+
+
+def _rebuild(draft: _Draft) -> tuple[Submission, ...]:
+    spec = _parse(RebuildSpec, draft.request.spec, "/spec")
+    if spec.job is not None:
+        return _look_after(draft, JobKind.REBUILD, spec)
+    draft.no_count()
+    return (draft.submission(JobKind.REBUILD, spec.model_dump(mode="json"), 1, 0, needs={"engine": ENGINE}),)
+
+
+def _look_after(draft: _Draft, kind: JobKind, spec: VerifySpec | RepairSpec | RebuildSpec) -> tuple[Submission, ...]:
+    """A job over the items of another one, as far as they were given out."""
+    draft.no_count()
+    try:
+        target = shards.job(draft.session, draft.owner_id, spec.job or uuid.UUID(int=0))
+    except NotFound as error:
+        raise Invalid(str(error), "/spec/job") from error
+    if kind is JobKind.REBUILD and (target.kind != "generate" or JobState(target.state) in UNFINISHED):
+        what = (
+            f"{target.state}; rebuild it when it is finished" if target.kind == "generate" else f"a {target.kind} job"
+        )
+        raise Invalid(f"job {target.id} is {what}", "/spec/job")
+    total = max(1, target.next_index) if target.kind in MAKERS else 1
+    resolved = spec.model_dump(mode="json")
+    return (draft.submission(kind, resolved, total, draft.request.seed, needs={"engine": ENGINE}),)
+
+
+def _gc(draft: _Draft) -> tuple[Submission, ...]:
+    draft.no_count()
+    spec = _parse(GcSpec, draft.request.spec, "/spec").model_dump(mode="json")
+    return (draft.submission(JobKind.GC, spec, 1, 0, needs={"engine": ENGINE}),)
+
+
 def _null(draft: _Draft) -> tuple[Submission, ...]:
     spec = _parse(NullSpec, draft.request.spec, "/spec").model_dump(mode="json")
     size = draft.request.shard_size
@@ -296,6 +347,10 @@ _RESOLVERS: dict[JobKind, Callable[[_Draft], tuple[Submission, ...]]] = {
     JobKind.SHEET: _sheet,
     JobKind.INVERT: _invert,
     JobKind.EXPORT: _export,
+    JobKind.VERIFY: _verify,
+    JobKind.REPAIR: _repair,
+    JobKind.REBUILD: _rebuild,
+    JobKind.GC: _gc,
     JobKind.NULL: _null,
 }
 

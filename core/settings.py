@@ -20,7 +20,10 @@ class Settings(BaseSettings):
     )
     database_url: SecretStr = Field(SecretStr(""), description="postgresql://user:password@host/name")
     broker_url: SecretStr = Field(SecretStr(""), description="redis:// or valkey:// URL, or redis+socket:///path")
-    store_url: str = Field("", description="Where pixels, weights and datasets are kept: file:///folder or s3://bucket")
+    store_url: str = Field(
+        "",
+        description="Where pixels, weights and datasets are kept: file:///folder or s3://bucket (docs/storage.md)",
+    )
 
     url: str = Field("", description="Address of the API, for the client and the CLI")
     api_key: SecretStr = Field(SecretStr(""), description="Key for the API, for the client and the CLI")

@@ -65,6 +65,11 @@ def read(folder: Path) -> list[Shipped]:
     return [_read(path) for path in sorted(folder.glob("*.safetensors"))]
 
 
+def digests(folder: Path = FOLDER) -> list[str]:
+    """Return the SHA-256 (hexadecimal) of each that a folder holds, without reading the weights."""
+    return [str(json.loads(path.read_text(encoding="utf-8"))["sha256"]) for path in sorted(folder.glob("*.json"))]
+
+
 def _read(path: Path) -> Shipped:
     data = path.read_bytes()
     digest = sha256(data).hexdigest()

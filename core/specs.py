@@ -14,6 +14,8 @@ from core.registry import Format
 
 MOST_NAMED = 10_000
 """Variants that an export names one by one; more are a job's."""
+MOST_SAMPLED = 1_000
+"""Variants that a verification makes again by lot; more are all."""
 VARIANT = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.(0|[1-9][0-9]{0,15})$"
 COLOUR = r"^#[0-9a-f]{6}$"
 _NAME = re.compile(r"(?!\.)[\w .{}-]+(?<![ .])")
@@ -107,6 +109,40 @@ class ExportSpec(BaseModel):
     def file_name(self, letters: str, index: int, layout: str, job: uuid.UUID) -> str:
         """What a variant's file is called, without its ending."""
         return self.name.format(letters=letters, index=index, layout=layout, job=job)
+
+
+class VerifySpec(BaseModel):
+    """Which job a `verify` job looks at, and how many of its variants it makes again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    job: Annotated[uuid.UUID, Field(strict=False)]
+    sample: int | None = Field(16, ge=0, le=MOST_SAMPLED, description="Variants made again, by lot. Null: all")
+
+
+class RepairSpec(BaseModel):
+    """Which job a `repair` job mends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    job: Annotated[uuid.UUID, Field(strict=False)]
+
+
+class RebuildSpec(BaseModel):
+    """Which job a `rebuild` job makes the rows of. None: all jobs that only the store knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    job: Annotated[uuid.UUID, Field(strict=False)] | None = None
+
+
+class GcSpec(BaseModel):
+    """What a `gc` job may delete."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    dry_run: bool = Field(False, description="Only say what would be deleted")
+    grace_seconds: float = Field(3600.0, ge=0, le=31_536_000, description="What was put since then is left")
 
 
 NullFault = Literal["item", "shard", "raise", "exit", "segfault", "hang", "spin", "memory"]

@@ -42,6 +42,9 @@ PATIENCE = (0.2, 1.0, 3.0, 10.0)
 FINISH_SECONDS = 120.0
 """How long finished work waits for a database that is away, before it is done again by somebody else."""
 
+CARE = (JobKind.VERIFY, JobKind.REPAIR, JobKind.REBUILD, JobKind.GC)
+"""Kinds that look after what others made."""
+
 Work = Callable[[Lease, Hold], tuple[Outcome, Keep | None]]
 """Does a lease's work up to where the hold says stop, and says how to keep what was made."""
 
@@ -311,7 +314,7 @@ def _in_scope(error: Exception) -> VyazError:
 
 def _load(kind: JobKind, place: Workplace) -> Work:
     """Import a kind's work when it is first needed: torch is not for the parent, nor for a slot that only sleeps."""
-    if kind not in (JobKind.DATASET, JobKind.NULL):
+    if kind not in (JobKind.DATASET, JobKind.GC, JobKind.NULL):
         import torch
 
         torch.set_num_threads(place.settings.threads or max(1, visible_cores() // place.settings.slots))
@@ -339,6 +342,8 @@ def _load(kind: JobKind, place: Workplace) -> Work:
         from worker.kinds.invert import Invert
 
         return Invert(place)
+    if kind in CARE:
+        return _load_care(kind, place)
     if kind is JobKind.DATASET:
         from worker.kinds.dataset import Dataset
 
@@ -346,3 +351,22 @@ def _load(kind: JobKind, place: Workplace) -> Work:
     from worker.kinds.null import Null
 
     return Null(place)
+
+
+def _load_care(kind: JobKind, place: Workplace) -> Work:
+    """The same for the kinds that look after what others made."""
+    if kind is JobKind.VERIFY:
+        from worker.kinds.verify import Verify
+
+        return Verify(place)
+    if kind is JobKind.REPAIR:
+        from worker.kinds.repair import Repair
+
+        return Repair(place)
+    if kind is JobKind.REBUILD:
+        from worker.kinds.rebuild import Rebuild
+
+        return Rebuild(place)
+    from worker.kinds.gc import Gc
+
+    return Gc(place)

@@ -52,7 +52,7 @@ def submit(
     response: Response,
 ) -> schemas.Job:
     """Write it down, whatever its size, and answer; a training is a look at its dataset first, then the training."""
-    allow_faults(caller, request)
+    require_scope(caller, request)
     job = submit_request(session, caller.owner_id, request, key, caller.prefix)
     reach("job row inserted")
     rings.add(QUEUES)
@@ -165,9 +165,16 @@ def _place(view: JobView) -> int:
     return view.row.number
 
 
-def allow_faults(caller: Caller, request: JobRequest) -> None:
-    """A null job may be told to kill its worker: a rehearsal that not everybody may call."""
-    if request.kind is JobKind.NULL and request.spec.get("faults"):
+def require_scope(caller: Caller, request: JobRequest) -> None:
+    """Refuse to others what only an administrator may ask for.
+
+    A null job may be told to kill its worker; a sweep deletes from a store that all owners share; a rebuilding of
+    everything takes in jobs whose owner nobody knows any more.
+    """
+    spec = request.spec
+    faulty = request.kind is JobKind.NULL and spec.get("faults")
+    everything = request.kind is JobKind.REBUILD and spec.get("job") is None
+    if faulty or everything or request.kind is JobKind.GC:
         caller.require(Scope.ADMIN)
 
 

@@ -10,7 +10,7 @@ from api.auth import Reader, Writer
 from api.cursors import Keyset
 from api.errors import documented
 from api.parameters import Cursor, Limit
-from api.routes.jobs import allow_faults
+from api.routes.jobs import require_scope
 from api.services import RequestRings, RequestSession
 from core.broker import QUEUES
 from core.catalogue import schedules
@@ -57,7 +57,7 @@ def create(
     response: Response,
 ) -> schemas.Schedule:
     """The request is checked now, and resolved anew each time it is submitted."""
-    allow_faults(caller, body.request)
+    require_scope(caller, body.request)
     _check(session, caller, body.request)
     rule = Rule(body.name, body.cron, body.timezone, body.request.model_dump(mode="json", exclude_unset=True))
     due = next_due(rule.cron, rule.timezone, clock(session))

@@ -26,6 +26,11 @@ from core.ledger.states import JobState, ShardState, SlotState
 RATE_MEMORY = 0.5
 """Weight of the newest shard in the measured rate: a fleet's speed changes, its news counts most."""
 
+COUNTED = {"counts", "rejected"}
+"""Parts of a job's result that add up over its shards."""
+MOST_FINDINGS = 1000
+"""Findings that a job's result lists; their number is counted in full."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -60,7 +65,7 @@ class Outcome:
 
 Keep = Callable[[Session], dict[str, Any]]
 """Writes what was made, inside the finishing transaction, between the guard and the counters; its answer is merged into
-the job's result. Counts under `rejected` add up over the shards."""
+the job's result. What is `COUNTED` adds up over the shards, and `findings` are joined."""
 
 
 def finish(session: Session, lease: Lease, outcome: Outcome, keep: Keep | None = None) -> None:
@@ -195,11 +200,13 @@ def _count(session: Session, lease: Lease, shard: Shard, outcome: Outcome, resul
 
 
 def _merge(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """Add a shard's answer to the job's: what is counted by reason adds up, anything else is replaced."""
+    """Add a shard's answer to the job's: counts add up, findings are joined, anything else is replaced."""
     merged = before | found
-    if "rejected" in before and "rejected" in found:
-        earlier, now = before["rejected"], found["rejected"]
-        merged["rejected"] = {reason: earlier.get(reason, 0) + now.get(reason, 0) for reason in earlier | now}
+    for name in COUNTED & before.keys() & found.keys():
+        earlier, now = before[name], found[name]
+        merged[name] = {reason: earlier.get(reason, 0) + now.get(reason, 0) for reason in earlier | now}
+    if "findings" in before and "findings" in found:
+        merged["findings"] = (before["findings"] + found["findings"])[:MOST_FINDINGS]
     return merged
 
 

@@ -17,6 +17,10 @@ class JobKind(StrEnum):
     EXPORT = "export"
     SHEET = "sheet"
     INVERT = "invert"
+    VERIFY = "verify"
+    REPAIR = "repair"
+    REBUILD = "rebuild"
+    GC = "gc"
     NULL = "null"
 
 
@@ -55,6 +59,10 @@ KINDS: dict[JobKind, Kind] = {
         _question(JobKind.EVALUATE, item="evaluation"),
         _question(JobKind.SHEET, item="sheet"),
         _question(JobKind.INVERT, item="inversion"),
+        Kind(JobKind.VERIFY, item="item", splits=True, closing=True),
+        Kind(JobKind.REPAIR, item="item", splits=True, closing=True),
+        Kind(JobKind.REBUILD, item="item", splits=True, closing=True),
+        Kind(JobKind.GC, item="sweep", splits=False, whole=True, in_flight_limit=1),
         Kind(JobKind.NULL, item="nothing", splits=True),
     )
 }

@@ -10,19 +10,26 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
+from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
 from core.errors import EnvironmentFault, Invalid, NotFound
+from core.storage import multipart, remote
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*(/[A-Za-z0-9][A-Za-z0-9._=-]*)*")
 _LONGEST_KEY: Final = 512
@@ -30,7 +37,19 @@ _REMOTE: Final = ("s3", "gs", "az")
 # Unfinished files, inside the store so that a rename never crosses file systems; no key can begin with a dot.
 _INCOMING: Final = ".incoming"
 
+_CHUNK: Final = 1 << 20  # bytes read at a time
+_LISTED_AGAIN: Final = 4  # tries at one page of a listing
+
 Data = bytes | Path | IO[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value as the store lists it."""
+
+    key: str
+    size: int  # bytes
+    modified: datetime  # when it was put, by the store's own clock
 
 
 class Blobs:
@@ -50,7 +69,7 @@ class Blobs:
             return cls(MemoryStore(), None)
         if parts.scheme in _REMOTE and parts.netloc:
             with _faults(url):
-                return cls(from_url(url), None)
+                return cls(remote.open_url(url), None)
         raise Invalid(f"{url!r} is no store; write file:///folder or s3://bucket/prefix")
 
     @classmethod
@@ -72,7 +91,26 @@ class Blobs:
         """Return the whole value; raise `NotFound` if there is none."""
         _check(key)
         with self._reading(key):
-            return bytes(obstore.get(self._store, key).bytes())
+            found = obstore.get(self._store, key)
+            data = bytes(found.bytes())
+        if len(data) != found.meta["size"]:
+            raise EnvironmentFault(f"{key}: {len(data)} bytes came of {found.meta['size']}")
+        return data
+
+    def fetch(self, key: str, target: IO[bytes]) -> tuple[int, bytes]:
+        """Copy a value into an open file; return its size and SHA-256. Raise `NotFound` if there is none."""
+        _check(key)
+        size, digest = 0, sha256()
+        with self._reading(key):
+            found = obstore.get(self._store, key)
+            for chunk in found.stream(min_chunk_size=_CHUNK):
+                part = bytes(chunk)
+                target.write(part)
+                digest.update(part)
+                size += len(part)
+        if size != found.meta["size"]:
+            raise EnvironmentFault(f"{key}: {size} bytes came of {found.meta['size']}")
+        return size, digest.digest()
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`, reading nothing else; raise `Invalid` for a range outside the value."""
@@ -87,13 +125,17 @@ class Blobs:
 
     def exists(self, key: str) -> bool:
         """Say whether a value stands under this key."""
-        _check(key)
         try:
-            with self._reading(key):
-                obstore.head(self._store, key)
+            self.look(key)
         except NotFound:
             return False
         return True
+
+    def look(self, key: str) -> Entry:
+        """Return what the store says of a value without reading it; raise `NotFound` if there is none."""
+        _check(key)
+        with self._reading(key):
+            return _entry(obstore.head(self._store, key))
 
     def delete(self, key: str) -> None:
         """Remove a value; that there is none is no error."""
@@ -106,11 +148,61 @@ class Blobs:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys below a folder (whole path segments), or all of them, in no particular order."""
+        for entry in self.entries(prefix):
+            yield entry.key
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield what `keys` names, with size and time."""
         if prefix:
             _check(prefix)
         with _faults(prefix or "the store"):
-            for page in obstore.list(self._store, prefix or None):
-                yield from (entry["path"] for entry in page if not entry["path"].startswith(_INCOMING))
+            for page in self._pages(prefix):
+                yield from (_entry(each) for each in page if not each["path"].startswith(_INCOMING))
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """Return the folders that lie right in a folder, in order: `jobs/7` for `jobs`."""
+        if prefix:
+            _check(prefix)
+        with _faults(prefix or "the store"):
+            for left in reversed(range(_LISTED_AGAIN)):
+                try:
+                    found = obstore.list_with_delimiter(self._store, prefix or None)["common_prefixes"]
+                    return sorted(each for each in found if not each.startswith(_INCOMING))
+                except BaseError:
+                    if not left or self._folder is not None:
+                        raise
+        return []
+
+    def _pages(self, prefix: str) -> Iterator[Sequence["ObjectMeta"]]:
+        """Yield a listing page by page. obstore does not ask again for a page that broke off, so it is done here.
+
+        Buckets are listed in the order of their keys, so a listing goes on where it ended.
+        """
+        last: str | None = None
+        for left in reversed(range(_LISTED_AGAIN)):
+            try:
+                for page in obstore.list(self._store, prefix or None, offset=last):
+                    yield page
+                    last = page[-1]["path"] if page else last
+                return
+            except BaseError:
+                if not left or self._folder is not None:
+                    raise
+
+    def now(self, key: str) -> datetime:
+        """Return the store's own time, by putting a value under this key and removing it."""
+        self.put(key, b"")
+        try:
+            return self.look(key).modified
+        finally:
+            self.delete(key)
+
+    def abort_uploads(self, before: datetime, *, dry: bool = False) -> int:
+        """Abort uploads in parts that nobody ended and that began before then; return how many. S3 only."""
+        if not isinstance(self._store, S3Store):
+            return 0
+        with _faults("unfinished uploads"):
+            return multipart.abort(self._store, before, dry=dry)
 
     def sweep(self, older_than: float = 86_400.0) -> int:
         """Remove files that a killed process left unfinished (seconds old, by the file's own time); return how many."""
@@ -143,7 +235,12 @@ def _faults(what: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (OSError, BaseError) as error:
-        raise EnvironmentFault(f"{what}: {error}") from error
+        first = (str(error).splitlines() or ["no reason given"])[0]
+        raise EnvironmentFault(f"{what}: {first}") from error
+
+
+def _entry(found: "ObjectMeta") -> Entry:
+    return Entry(found["path"], found["size"], found["last_modified"])
 
 
 def _check(key: str) -> None:
@@ -156,7 +253,7 @@ def _put_file(folder: Path, key: str, data: Data) -> None:
     aside = folder / _INCOMING / uuid.uuid4().hex
     try:
         with _open(data) as source, aside.open("xb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
+            shutil.copyfileobj(source, target, _CHUNK)
             target.flush()
             os.fsync(target.fileno())
         _make_folder(final.parent)

@@ -1,8 +1,9 @@
 """A shard's pictures as one deterministic tar that WebDataset and `tar` read.
 
-`manifest.json` first, then for each item `{index:08d}.png` and `{index:08d}.json`. Every header field that could vary
-is fixed, so the same content gives the same bytes. Nothing that varies by attempt (epoch, worker, times) belongs in a
-manifest. What a member's JSON says is the pipeline's affair; together with offset and length it rebuilds a row.
+`manifest.json` first, then for each item `{index:08d}.png` and `{index:08d}.json`, `report.json` last: how far it goes,
+and what became of items without a picture. Every header field that could vary is fixed, so the same content gives the
+same bytes. Nothing that varies by attempt (epoch, worker, times) belongs in a manifest. What a member's JSON says is
+the pipeline's affair; together with offset and length it rebuilds a row.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from core.errors import EnvironmentFault, Invalid
 from core.storage.blobs import Blobs
 
 MANIFEST: Final = "manifest.json"
+REPORT: Final = "report.json"
 _BLOCK: Final = tarfile.BLOCKSIZE
 _IN_MEMORY: Final = 64 << 20  # bytes; larger shards go to a temporary file
 _LONGEST_JSON: Final = 16 << 20
@@ -72,8 +74,10 @@ class ShardWriter:
         self._add(f"{index:08d}.json", encode_json(meta))
         return span
 
-    def store(self, blobs: Blobs, key: str) -> tuple[int, str]:
+    def store(self, blobs: Blobs, key: str, report: Mapping[str, object] | None = None) -> tuple[int, str]:
         """End the archive, put it under its key and return its size and SHA-256 (hexadecimal). Once only."""
+        if report is not None:
+            self._add(REPORT, encode_json(report))
         self._write(bytes(2 * _BLOCK))  # two empty blocks end a tar
         with _faults():
             self._file.seek(0)
@@ -120,10 +124,17 @@ def read_manifest(tar: bytes | IO[bytes]) -> dict[str, Any]:
         return _read_json(archive, first)
 
 
+def read_report(tar: bytes | IO[bytes]) -> dict[str, Any] | None:
+    """Return what a shard says of items without a picture; None for one that says nothing."""
+    with _open(tar) as archive:
+        found = archive.getmembers()
+        return _read_json(archive, found[-1]) if found and found[-1].name == REPORT else None
+
+
 def members(tar: bytes | IO[bytes]) -> Iterator[Member]:
     """Yield the pictures of a shard in order; raise `Invalid` if it is none, or damaged."""
     with _open(tar) as archive:
-        found = [member for member in archive if member.name != MANIFEST]
+        found = [member for member in archive if member.name not in (MANIFEST, REPORT)]
         if len(found) % 2:
             raise Invalid("a shard holds pairs of PNG and JSON, this one an odd number of members")
         for picture, words in zip(found[::2], found[1::2], strict=True):
@@ -154,6 +165,7 @@ def _header(name: str, size: int) -> bytes:
 @contextmanager
 def _open(tar: bytes | IO[bytes]) -> Iterator[tarfile.TarFile]:
     source = BytesIO(tar) if isinstance(tar, bytes) else tar
+    source.seek(0)
     try:
         with tarfile.open(fileobj=source, mode="r:") as archive:
             yield archive

@@ -168,3 +168,22 @@ def test_only_an_admin_may_rehearse_faults(api: TestClient, house: House) -> Non
 
     assert api.post("/v1/jobs", headers=house.keys["write"], json=body).status_code == 403
     assert api.post("/v1/jobs", headers=house.keys["admin"], json=body).status_code == 202
+
+
+@pytest.mark.parametrize("body", [{"kind": "gc"}, {"kind": "rebuild"}, {"kind": "rebuild", "spec": {"job": None}}])
+def test_only_an_admin_may_sweep_the_store_or_take_in_its_jobs(api: TestClient, house: House, body: object) -> None:
+    refused = api.post("/v1/jobs", headers=house.keys["write"], json=body)
+    rule = {"name": "nightly", "cron": "0 3 * * *", "request": body}
+
+    assert refused.status_code == 403
+    assert api.post("/v1/schedules", headers=house.keys["write"], json=rule).status_code == 403
+    assert api.post("/v1/jobs", headers=house.keys["admin"], json=body).status_code == 202
+
+
+def test_a_job_of_another_owner_is_not_looked_after(api: TestClient, house: House) -> None:
+    job = house.submit("rival")
+
+    for kind in ("verify", "repair", "rebuild"):
+        answer = api.post("/v1/jobs", headers=house.keys["admin"], json={"kind": kind, "spec": {"job": str(job)}})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"] == "/spec/job"

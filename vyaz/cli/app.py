@@ -1,7 +1,7 @@
 """The command `vyaz`, put together.
 
 Exit codes: 0 all went well; 1 an error, told in one line; 2 the command line makes no sense; 3 the job that was waited
-for failed or was cancelled; 130 Ctrl-C.
+for failed or was cancelled; 4 what was looked at is damaged; 130 Ctrl-C.
 """
 
 import sys
@@ -10,13 +10,27 @@ import typer
 from pydantic import ValidationError
 
 from core.errors import VyazError
-from vyaz.cli import datasets, doctor, history, jobs, keys, models, schedules, submit, up, variants, worker, workers
+from vyaz.cli import (
+    datasets,
+    doctor,
+    history,
+    jobs,
+    keys,
+    models,
+    schedules,
+    submit,
+    up,
+    upkeep,
+    variants,
+    worker,
+    workers,
+)
 from vyaz.cli.output import complain
 
 app = typer.Typer(
     name="vyaz",
     help="Trains letterforms and makes monograms by the million.",
-    epilog="Exit codes: 0 well, 1 error, 2 usage, 3 the job failed or was cancelled, 130 Ctrl-C.",
+    epilog="Exit codes: 0 well, 1 error, 2 usage, 3 the job failed or was cancelled, 4 damage was found, 130 Ctrl-C.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,6 +47,8 @@ for command in (
     doctor.doctor,
 ):
     app.command()(command)
+for care in (upkeep.verify, upkeep.repair, upkeep.rebuild, upkeep.gc):
+    app.command()(care)
 for name, group in {
     "jobs": jobs.app,
     "variants": variants.app,

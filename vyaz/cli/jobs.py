@@ -23,7 +23,7 @@ NewestOrId = Annotated[
 @app.command("list")
 def list_jobs(
     state: Annotated[str | None, typer.Option(help="queued, running, paused, done, failed or cancelled.")] = None,
-    kind: Annotated[str | None, typer.Option(help="generate, train, evaluate, sheet, invert, dataset or null.")] = None,
+    kind: Annotated[str | None, typer.Option(help="generate, train, verify, gc, ...")] = None,
     limit: Annotated[int, typer.Option(help="At most so many, the newest.", min=1)] = 20,
     as_json: AsJson = False,
     data: Data = None,

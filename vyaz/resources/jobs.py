@@ -14,10 +14,14 @@ from vyaz.resources.requests import (
     dataset_request,
     evaluate_request,
     export_request,
+    gc_request,
     generate_request,
     null_request,
+    rebuild_request,
+    repair_request,
     sheet_request,
     train_request,
+    verify_request,
 )
 from vyaz.transport import Json, Transport, read
 
@@ -179,6 +183,28 @@ class Jobs:
     def file(self, job_id: str, target: BinaryIO) -> int:
         """Write the file that an export ended in to an open file; how many bytes. Raises `NotFound`."""
         return self._transport.save(f"/v1/jobs/{job_id}/file", target)
+
+    def verify(self, job: str, sample: int | None = 16, *, seed: int = 0) -> Job:
+        """Submit a look at what a job stored; `sample` variants are made again, by lot, or with None all of them.
+
+        The result says `sound`, counts, and `findings`: what is wrong with which object.
+        """
+        return self.submit(verify_request(job, sample, seed=seed))
+
+    def repair(self, job: str) -> Job:
+        """Submit the making again of damaged and lost shards of a job; the result says what became of each."""
+        return self.submit(repair_request(job))
+
+    def rebuild(self, job: str | None = None) -> Job:
+        """Submit the making again of a job's rows from its shards; without one, of all jobs that only the store knows.
+
+        The latter needs a key of scope admin.
+        """
+        return self.submit(rebuild_request(job))
+
+    def gc(self, *, dry_run: bool = False, grace_seconds: float = 3600.0) -> Job:
+        """Submit the deletion of what nothing refers to. Needs a key of scope admin."""
+        return self.submit(gc_request(dry_run=dry_run, grace_seconds=grace_seconds))
 
     def null(self, count: int, **options: Any) -> Job:
         """Submit work that makes nothing."""

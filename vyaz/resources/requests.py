@@ -95,6 +95,26 @@ def export_request(
     return _given({"kind": "export", "spec": given, "priority": priority})
 
 
+def verify_request(job: str, sample: int | None = 16, *, seed: int = 0) -> Json:
+    """Ask to look at what a job stored, and to make `sample` of its variants again, by lot; None: all of them."""
+    return {"kind": "verify", "spec": {"job": job, "sample": sample}, "seed": seed}
+
+
+def repair_request(job: str) -> Json:
+    """Ask to make damaged and lost shards of a job again."""
+    return {"kind": "repair", "spec": {"job": job}}
+
+
+def rebuild_request(job: str | None = None) -> Json:
+    """Ask for the rows of a job to be made again from its shards; None: of all jobs that only the store knows."""
+    return {"kind": "rebuild", "spec": {"job": job}}
+
+
+def gc_request(*, dry_run: bool = False, grace_seconds: float = 3600.0) -> Json:
+    """Ask to delete what nothing refers to, and what was not put within the grace period."""
+    return {"kind": "gc", "spec": {"dry_run": dry_run, "grace_seconds": grace_seconds}}
+
+
 def null_request(
     count: int,
     *,

@@ -45,7 +45,10 @@ class Generate:
             spec = _spec(lease)
             tensors, meta = load_weights(self._place, lease.model_version_id)
             judge = load_named(self._place, spec.judge) if spec.judge is not None else None
-            self._warm = lease.job_id, Composer(spec, lease.seed, tensors, meta, self._place.device, judge)
+            self._warm = (
+                lease.job_id,
+                Composer(spec, lease.seed, tensors, meta, self._place.device, judge, total=lease.total),
+            )
         return self._warm[1]
 
 
