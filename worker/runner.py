@@ -88,7 +88,7 @@ class Slot:
         reach("slot registered")
         self._ringer.ring([self._queue])
 
-    def answer(self, hops: int) -> None:
+    def answer(self, hops: int = 0) -> None:
         """Answer a ring: work for one turn while there is something to claim; else pass it on to whom it concerns."""
         self._ear.hear()
         self.busy = True
