@@ -26,12 +26,12 @@ from worker.runner import Slot
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.5
-NO_SLOT_EXIT, LATE_EXIT = 71, 75
+NO_SLOT_EXIT = 71
 DRAIN = signal.SIGUSR2
 """Tells a busy child to drain: Celery's own SIGTERM does not reach it."""
 STOPS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """What asks a child itself to end. Celery would have it raise `SystemExit` wherever it is, be it in a commit."""
-LAST_SECONDS = 9.5
+LAST_SECONDS = 8.5
 """When a node that was asked to stop ends whatever still runs: it promised to be gone in 10 s."""
 SILENT_LEASES = 3.0
 """So many leases may pass without a beat of a child that lives: then it is stopped, or holds the interpreter's lock."""
@@ -109,8 +109,8 @@ def _end_late() -> None:
     """Keep the promise of a drain whatever hangs: the broker's socket, a child, Celery's own shutdown."""
     while _stopping.seconds < LAST_SECONDS:
         time.sleep(0.1)
-    log.critical("this node did not stop by itself; ending it")
-    os._exit(LATE_EXIT)  # and with it, by Celery's PDEATHSIG, its children
+    log.warning("this node was asked to stop and still waits for something; ending it")
+    os._exit(0)  # and with it, by Celery's PDEATHSIG, its children
 
 
 def node_name(parent_pid: int) -> str:

@@ -20,9 +20,9 @@ from worker.heartbeat import Drain, Hold
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.1
-RETURN_SECONDS = 7.0
+RETURN_SECONDS = 6.0
 """After so long a drain no longer waits for the block in hand, and the shard is returned as a whole."""
-DRAIN_SECONDS = 8.5
+DRAIN_SECONDS = 7.5
 """After so long a drain waits for nothing at all; the parent has 10 s."""
 FENCED_GRACE = 10.0
 """Seconds a holder may go on after its lease is lost."""

@@ -1,6 +1,8 @@
 """Every failpoint in the sources, with a process that dies, fails or hangs there: the job ends as a clean run does."""
 
 import ast
+import os
+import signal
 import uuid
 from pathlib import Path
 
@@ -91,11 +93,12 @@ def test_a_kill_while_trouble_is_dealt_with_costs_nothing(rig: Rig) -> None:
     rig.arm("returned", "kill")
     rig.wait_until(lambda: rig.taken() == 3, "a shard returned", 60)
     rig.order(failing, "cancel")
+    rig.have_nodes(2)
     rig.arm("drained", "kill")
-    rig.node().terminate()
+    os.kill(rig.slots()[0].parent_pid, signal.SIGTERM)
     rig.wait_until(lambda: rig.taken() == 4, "drained", 60)
     last = rig.submit(192, seed=1, spec=QUICK)
-    rig.node()
+    rig.have_nodes(1)
     rig.finished(last, 90)
     rig.check(last)
 
