@@ -107,7 +107,7 @@ def adopt(session: Session, blobs: Blobs, owner_id: uuid.UUID, job_id: uuid.UUID
         "kind": "generate",
         "priority": int(Priority.NORMAL),
         "queues": ["cpu", "gpu"],
-        "needs": {"engine": said["engine"]},
+        "needs": _needs(session, said["engine"], version_id),
         "spec": spec,
         "seed": said["seed"],
         "model_version_id": version_id,
@@ -125,6 +125,12 @@ def adopt(session: Session, blobs: Blobs, owner_id: uuid.UUID, job_id: uuid.UUID
         session.execute(insert(Shard), lone)
     record(session, job.number, "submitted", detail=REASON)
     return job
+
+
+def _needs(session: Session, engine: int, version_id: uuid.UUID | None) -> dict[str, Any]:
+    """What a slot must meet to make the rest, as it was when the job was submitted."""
+    version = session.get(ModelVersion, version_id) if version_id is not None else None
+    return {"engine": engine, "family": version.family} if version is not None else {"engine": engine}
 
 
 def _agree(chosen: list[Found]) -> Mapping[str, Any]:

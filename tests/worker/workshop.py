@@ -13,6 +13,7 @@ from core import shipped
 from core.catalogue import owners
 from core.catalogue.database import Database
 from core.catalogue.tables import Job, Shard, Variant
+from core.ledger import slots
 from core.ledger.states import UNFINISHED
 from core.requests import JobRequest, submit_request
 from core.settings import Settings
@@ -33,6 +34,9 @@ def open_workshop(database_url: str, broker_url: str, folder: Path, store: str |
         store_url=store or (folder / "store").as_uri(),
         data=folder / "data",
         threads=1,
+        # No rings come here, and a slot that heard none for five ticks would end its node: whoever runs the tests.
+        tick_seconds=600.0,
+        lease_seconds=4000.0,
     )
     workshop = Workshop(settings)
     workshop.ship(folder / "weights", "letters-nano")
@@ -106,9 +110,12 @@ class Workshop:
             session.execute(statement)
 
     def close(self) -> None:
-        """End the slot; a process that ends has no need to let its connections go, this one has."""
-        self.slot.leave()
+        """End the slot without draining it: its watchdog would end the process that it drains, and this is ours."""
+        self.slot._pulse.stop()
         self.slot._pulse.join()
+        self.slot._ringer.close()
+        with self.database.transaction() as session:
+            slots.leave(session, self.slot._pulse.slot_id)
         for database in (self.slot._place.database, self.slot._pulse._database):
             database.close()
         self.database.close()
