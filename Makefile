@@ -10,7 +10,7 @@ COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --generate-hashes --no-
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test chaos check bench bench-quality up lint types imports format env lock clean
+.PHONY: help install demo test harm chaos check bench bench-quality up lint types imports format env lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,14 +30,17 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: install  ## The main job end to end: servers up, train, generate 500 variants, contact sheet in out/demo
 	@$(BIN)/python -m vyaz.demo $(ARGS)
 
-test: install  ## All tests, on real PostgreSQL and Valkey; ARGS="tests/core -k ring" for some
-	$(BIN)/python -m pytest -q $(ARGS)
+test: install  ## All tests but chaos, on real PostgreSQL and Valkey; ARGS="tests/core -k ring" for some
+	$(BIN)/python -m pytest -q $(or $(ARGS),--ignore=tests/chaos)
+
+harm: install  ## Each fault once or twice, under eight minutes
+	$(BIN)/python -m pytest -q tests/chaos
 
 chaos: install  ## Every fault, many times, up to 45 minutes; then the table of what was measured
 	$(BIN)/python -m pytest -q -m "chaos or not chaos" tests/chaos --junitxml=out/chaos/junit.xml $(ARGS)
 	@$(BIN)/python -m tests.chaos.report out/chaos/junit.xml
 
-check: lint types imports test  ## What .ci/run runs: format, lint, types, import rules, then all tests
+check: lint types imports test harm  ## What .ci/run runs: format, lint, types, import rules, then all tests
 
 $(BENCH): requirements/bench.txt | install
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
