@@ -1,5 +1,6 @@
 """A slot at work: claim a shard, keep its lease alive, call into core, report. One slot in one process."""
 
+import importlib
 import itertools
 import os
 import socket
@@ -42,7 +43,6 @@ PATIENCE = (0.2, 1.0, 3.0, 10.0)
 FINISH_SECONDS = 120.0
 """How long finished work waits for a database that is away, before it is done again by somebody else."""
 
-CARE = (JobKind.VERIFY, JobKind.REPAIR, JobKind.REBUILD, JobKind.GC)
 """Kinds that look after what others made."""
 
 Work = Callable[[Lease, Hold], tuple[Outcome, Keep | None]]
@@ -318,55 +318,6 @@ def _load(kind: JobKind, place: Workplace) -> Work:
         import torch
 
         torch.set_num_threads(place.settings.threads or max(1, visible_cores() // place.settings.slots))
-    if kind is JobKind.GENERATE:
-        from worker.kinds.generate import Generate
-
-        return Generate(place)
-    if kind is JobKind.TRAIN:
-        from worker.kinds.train import Train
-
-        return Train(place)
-    if kind is JobKind.EVALUATE:
-        from worker.kinds.evaluate import Evaluate
-
-        return Evaluate(place)
-    if kind is JobKind.EXPORT:
-        from worker.kinds.export import Export
-
-        return Export(place)
-    if kind is JobKind.SHEET:
-        from worker.kinds.sheet import Sheet
-
-        return Sheet(place)
-    if kind is JobKind.INVERT:
-        from worker.kinds.invert import Invert
-
-        return Invert(place)
-    if kind in CARE:
-        return _load_care(kind, place)
-    if kind is JobKind.DATASET:
-        from worker.kinds.dataset import Dataset
-
-        return Dataset(place)
-    from worker.kinds.null import Null
-
-    return Null(place)
-
-
-def _load_care(kind: JobKind, place: Workplace) -> Work:
-    """The same for the kinds that look after what others made."""
-    if kind is JobKind.VERIFY:
-        from worker.kinds.verify import Verify
-
-        return Verify(place)
-    if kind is JobKind.REPAIR:
-        from worker.kinds.repair import Repair
-
-        return Repair(place)
-    if kind is JobKind.REBUILD:
-        from worker.kinds.rebuild import Rebuild
-
-        return Rebuild(place)
-    from worker.kinds.gc import Gc
-
-    return Gc(place)
+    module = importlib.import_module(f"worker.kinds.{kind}")
+    work: Work = getattr(module, kind.capitalize())(place)
+    return work

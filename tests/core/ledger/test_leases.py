@@ -13,8 +13,9 @@ from core.catalogue.tables import Queue, Shard, Worker
 from core.errors import EnvironmentFault, Fenced, JobError, ShardError, Unavailable, VyazError
 from core.ledger import leases
 from core.ledger.fail import MAX_ATTEMPTS, fail, lose_slot
-from core.ledger.finish import Outcome, finish_surely
+from core.ledger.finish import Outcome, finish_surely, give_back
 from core.ledger.leases import Lease
+from core.ledger.slots import reap
 from core.ledger.states import Instruction, JobState, ShardState
 from core.ledger.tick import sweep
 from tests.core.ledger.conftest import Ledger
@@ -260,3 +261,21 @@ def test_the_tick_names_a_queue_where_work_waits_for_an_idle_slot(ledger: Ledger
     taken = tick(ledger)
 
     assert (nothing, waiting, taken) == ([], ["cpu"], [])
+
+
+def test_a_holder_of_an_earlier_epoch_can_neither_finish_nor_return_what_another_holds(ledger: Ledger) -> None:
+    job = ledger.submit(ledger.owner(), kind="train", total=100)  # a crash does not split it: the row is taken again
+    late = ledger.held(ledger.slot())
+    ledger.expire(late)
+    with ledger.database.transaction() as session:
+        reap(session)
+    later = ledger.held(ledger.slot())
+    with pytest.raises(Fenced):
+        ledger.finish(late)
+    with pytest.raises(Fenced), ledger.database.transaction() as session:
+        give_back(session, late, 1.0)
+
+    assert (later.shard_id, later.epoch) == (late.shard_id, late.epoch + 1)
+    assert (ledger.job(job).done, ledger.shards(job)[0].state) == (0, "leased")
+    ledger.finish(later)
+    assert ledger.job(job).state == "done"
