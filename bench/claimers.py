@@ -72,7 +72,7 @@ def _insist(call: Callable[[], Any]) -> None:
 
 
 def _claim(database: Database, slot: uuid.UUID) -> Lease:
-    with database.transaction() as session:
+    with database.statement() as session:
         lease = leases.claim(session, slot, SETTINGS)
     assert lease is not None, "the job never runs out"
     return lease
@@ -85,7 +85,7 @@ def _finish(database: Database, lease: Lease) -> None:
 
 
 def _beat(database: Database, slot: uuid.UUID, lease: Lease) -> None:
-    with database.transaction() as session:
+    with database.statement() as session:
         leases.beat(session, slot, lease, lease.start, SETTINGS)
 
 

@@ -170,7 +170,7 @@ class Pulse(threading.Thread):
             return
         with hold.beating:
             if not hold.over:
-                with self._database.transaction() as session:
+                with self._database.statement() as session:
                     hold.instruction = leases.beat(session, self.slot_id, hold.lease, hold.mark, self._settings)
                 reach("beaten")
         if hold.instruction == Instruction.LOST and hold.lost_since is None:

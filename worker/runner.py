@@ -182,7 +182,7 @@ class Slot:
 
     def _claim(self) -> Lease | None:
         try:
-            with self._place.database.transaction() as session:
+            with self._place.database.statement() as session:
                 return leases.claim(session, self._pulse.slot_id, self._settings)
         except Unavailable as error:
             log.warning("cannot claim", reason=str(error))

@@ -63,14 +63,26 @@ class Database:
         self.engine = sa.create_engine(
             sa.make_url(url).set(drivername="postgresql+psycopg"), connect_args=connect, hide_parameters=True, **pool
         )
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def transaction(self) -> contextlib.AbstractContextManager[Session]:
         """A session whose work is committed on a clean exit and rolled back otherwise.
 
         Raises `Unavailable` when the server is away, refuses, or a time-out strikes.
         """
-        session = Session(self.engine, expire_on_commit=False)
+        return self._session(self.engine)
+
+    def statement(self) -> contextlib.AbstractContextManager[Session]:
+        """A session for a single statement, which the server commits itself as soon as it has run it.
+
+        So whoever waits for its locks does not also wait for two messages between us and the server. Raises as
+        `transaction` does.
+        """
+        return self._session(self._autocommit)
+
+    @contextlib.contextmanager
+    def _session(self, engine: sa.Engine) -> Iterator[Session]:
+        session = Session(engine, expire_on_commit=False)
         try:
             yield session
             session.commit()

@@ -53,7 +53,7 @@ class Owner(Table):
     name: Mapped[str] = mapped_column(unique=True)
     weight: Mapped[float] = mapped_column(server_default=text("1"))
     virtual_time: Mapped[list[float]] = mapped_column(server_default=TIMES)
-    """Device-seconds / weight, per queue."""
+    """Device-seconds / weight of what is finished, per queue; what is in hand stands at its shards."""
     served: Mapped[list[float]] = mapped_column(server_default=TIMES)
     """Virtual time of this owner's job last served, per queue."""
     created_at: Mapped[datetime] = created()
@@ -151,9 +151,7 @@ class Shard(Table):
     mark: Mapped[int]
     """Where the holder said it stands, as an index; what lies below is worked but not yet kept."""
     estimate: Mapped[float] = mapped_column(server_default=text("0"))
-    """Device-seconds charged at the claim, given back or corrected later."""
-    charged: Mapped[float] = mapped_column(server_default=text("0"))
-    """The estimate by the owner's weight of that moment; exactly this is given back."""
+    """Device-seconds that it is thought to take, while it is leased: what its owner and job are spending."""
     lease_until: Mapped[datetime | None]
     not_before: Mapped[datetime] = created()
     device_class: Mapped[str | None]

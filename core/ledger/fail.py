@@ -16,7 +16,7 @@ from core.errors import EnvironmentFault, JobError, Unavailable, Unforeseen, Vya
 from core.failpoints import reach
 from core.ledger import breaker
 from core.ledger.finish import give_back, held, settle
-from core.ledger.jobs import abandon_dependants, clock, complete, record
+from core.ledger.jobs import abandon_dependants, clock, complete, record, shut
 from core.ledger.kinds import kind_of
 from core.ledger.leases import Lease
 from core.ledger.states import UNFINISHED, JobState, ShardState, SlotState
@@ -35,6 +35,7 @@ def fail(session: Session, lease: Lease, error: VyazError, seconds: float) -> No
     if isinstance(error, Unforeseen) and kind_of(lease.kind).splits and not lease.closing:
         crash(session, held(session, lease), str(error))
         return
+    shut(session, lease.job_number)
     give_back(session, lease, seconds, reason=str(error), delay=BACK_OFF[min(lease.attempts, len(BACK_OFF)) - 1])
     # give_back takes the attempt off again; an error of the work's own keeps it.
     session.execute(sa.update(Shard).where(Shard.id == lease.shard_id).values(attempts=lease.attempts))
@@ -71,10 +72,11 @@ def lose_slot(session: Session, slot_id: uuid.UUID, reason: str) -> None:
 
 def crash(session: Session, shard: Shard, reason: str) -> None:
     """Take a locked, leased shard away from a holder that died: halve it, return it, or quarantine a lone item."""
-    # Nobody can say how long it ran; the estimate stays charged, or what crashes would always be first in line.
-    job = settle(session, shard.job_number, shard, shard.estimate)
+    # Nobody can say how long it ran; the estimate is charged, or what crashes would always be first in line.
+    shut(session, shard.job_number)
+    record(session, shard.job_number, "crashed", shard=shard, actor=str(shard.slot_id), detail=reason)
+    job = settle(session, shard, shard.estimate)
     kind = kind_of(job.kind)
-    record(session, job.number, "crashed", shard=shard, actor=str(shard.slot_id), detail=reason)
     lone = shard.stop - shard.start <= 1 or not kind.splits
     if not lone:
         _split(session, shard, reason)

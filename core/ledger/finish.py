@@ -106,23 +106,28 @@ def give_back(session: Session, lease: Lease, seconds: float, reason: str | None
     shard.state, shard.attempts, shard.reason = ShardState.RETURNED, max(0, shard.attempts - 1), reason
     shard.not_before = clock(session) + timedelta(seconds=delay)
     session.flush()
-    settle(session, lease.job_number, shard, seconds)
     record(session, lease.job_number, "returned", shard=shard, actor=str(shard.slot_id), detail=reason)
+    settle(session, shard, seconds)
 
 
-def settle(session: Session, job_number: int, shard: Shard, seconds: float) -> Job:
-    """Correct what the claim charged by estimate, free the slot, and hand over the job, locked for its counters."""
-    job = session.scalars(sa.select(Job).where(Job.number == job_number)).one()
+def settle(session: Session, shard: Shard, seconds: float) -> Job:
+    """Count what the shard took where its estimate stood, free the slot, and hand over the job, locked for its counters.
+
+    All finishes of an owner's shards wait for one another from here to their commit: so nothing is asked in between
+    that can be asked before.
+    """
+    job = session.scalars(sa.select(Job).where(Job.number == shard.job_number)).one()
+    queue = sa.select(Queue.number).join(Worker, Worker.queue == Queue.name).where(Worker.id == shard.slot_id)
+    number = session.scalar(queue)
     owner = session.get_one(Owner, job.owner_id, with_for_update={"key_share": True}, populate_existing=True)
     session.refresh(job, with_for_update={"key_share": True})
-    slot = session.get(Worker, shard.slot_id) if shard.slot_id else None
-    if slot is not None:
-        number = session.scalars(sa.select(Queue.number).where(Queue.name == slot.queue)).one()
-        owner.virtual_time = _moved(owner.virtual_time, number, seconds / owner.weight - shard.charged)
-        job.virtual_time = _moved(job.virtual_time, number, seconds - shard.estimate)
+    if number is not None:
+        owner.served = _moved(owner.served, number, max(0.0, job.virtual_time[number - 1] - owner.served[number - 1]))
+        owner.virtual_time = _moved(owner.virtual_time, number, seconds / owner.weight)
+        job.virtual_time = _moved(job.virtual_time, number, seconds)
         _free(session, shard)
     job.device_seconds += seconds
-    shard.estimate = shard.charged = 0.0
+    shard.estimate = 0.0
     session.flush()
     return job
 
@@ -180,7 +185,7 @@ def _remainder(lease: Lease, start: int, stop: int) -> dict[str, Any]:
 
 
 def _count(session: Session, lease: Lease, shard: Shard, outcome: Outcome, result: dict[str, Any]) -> None:
-    job = settle(session, lease.job_number, shard, outcome.seconds)
+    job = settle(session, shard, outcome.seconds)
     items = outcome.upto - lease.start
     if outcome.total is not None:
         job.total = max(outcome.total, job.next_index) if not kind_of(lease.kind).whole else outcome.total

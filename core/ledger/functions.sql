@@ -1,7 +1,16 @@
 -- The server-side half of the ledger: what must be decided under locks, in one round trip.
--- A claim locks owner, job, shard (SKIP LOCKED), slot; a finish locks shard, owner, job, slot. A claim never waits for a
--- shard, so the two do not meet crosswise; whatever remains PostgreSQL breaks, and both are tried again.
+-- A claim locks shard (SKIP LOCKED) and slot, and to cut new shards first the job; a finish locks shard, owner, job, slot.
+-- A claim never waits for a shard, so the two do not meet crosswise; whatever remains PostgreSQL breaks, and both are
+-- tried again. Two advisory locks a job: -2n, shared by claims and alone by what ends the job; -2n - 1 for who cuts.
 -- Time is clock_timestamp(), read after the locks are held.
+
+-- Those of another version may answer with other columns, which CREATE OR REPLACE cannot change.
+DO $$
+DECLARE old regprocedure;
+BEGIN
+    FOR old IN SELECT oid FROM pg_proc WHERE proname LIKE 'vyaz\_' || chr(37) AND pronamespace = current_schema()::regnamespace
+    LOOP EXECUTE 'DROP FUNCTION ' || old || ' CASCADE'; END LOOP;
+END $$;
 
 -- Can this slot do this job's work, now or later? A slot of a version that did not say what it can is taken at its
 -- engine alone.
@@ -27,28 +36,45 @@ CREATE OR REPLACE FUNCTION vyaz_claimable(j job, slot worker) RETURNS boolean LA
                    SELECT FROM shard s WHERE s.job_number = j.number AND s.state IN ('leased', 'returned')))
 $$;
 
--- Of each class the job whose turn it is, and how many are claimable in all. The owner with the least virtual time
--- comes first, then the owner's job with the least. A model that is warm in this slot counts for `warmth` seconds, half
--- a shard: so it may win, but gets no more than one shard ahead of another.
+-- Device-seconds that slots of this queue are spending now, by job: what their shards are thought to take.
+CREATE OR REPLACE FUNCTION vyaz_spending(on_queue text)
+RETURNS TABLE (number bigint, owner_id uuid, seconds double precision) LANGUAGE sql STABLE AS $$
+    SELECT j.number, j.owner_id, sum(s.estimate)
+      FROM shard s JOIN worker w ON w.id = s.slot_id AND w.queue = on_queue JOIN job j ON j.number = s.job_number
+     WHERE s.state = 'leased' GROUP BY j.number, j.owner_id
+$$;
+
+-- Of each class the job whose turn it is, its owner's virtual time, and how many are claimable in all. The owner with
+-- the least virtual time comes first, then the owner's job with the least: what was spent, and what is being spent. A
+-- model that is warm in this slot counts for `warmth` seconds, half a shard: so it may win, but gets no more than one
+-- shard ahead of another.
 CREATE OR REPLACE FUNCTION vyaz_turns(slot worker, passed bigint[], warmth double precision)
-RETURNS TABLE (class smallint, number bigint, claimable bigint) LANGUAGE sql STABLE AS $$
-    SELECT DISTINCT ON (c.priority) c.priority, c.number, count(*) OVER ()
-      FROM (SELECT j.priority, j.number, j.virtual_time[q.number] - warm AS job_time, o.id AS owner,
-                   o.virtual_time[q.number] - max(warm) OVER (PARTITION BY j.priority, o.id) / o.weight AS owner_time
+RETURNS TABLE (class smallint, number bigint, owner_time double precision, claimable bigint)
+LANGUAGE sql STABLE AS $$
+    WITH spending AS MATERIALIZED (SELECT * FROM vyaz_spending(slot.queue)),
+         spenders AS MATERIALIZED (SELECT owner_id, sum(seconds) AS seconds FROM spending GROUP BY owner_id)
+    SELECT DISTINCT ON (c.priority) c.priority, c.number, c.owner_time, count(*) OVER ()
+      FROM (SELECT j.priority, j.number, o.id AS owner, t.owner_time,
+                   t.owner_time - max(warm) OVER (PARTITION BY j.priority, o.id) / o.weight AS owner_rank,
+                   j.virtual_time[q.number] + coalesce(own.seconds, 0) - warm AS job_rank
               FROM job j
               JOIN owner o ON o.id = j.owner_id
-              JOIN queue q ON q.name = slot.queue,
-                   LATERAL (SELECT CASE WHEN j.model_version_id = ANY (slot.warm) THEN warmth ELSE 0 END) w(warm)
+              JOIN queue q ON q.name = slot.queue
+              LEFT JOIN spending own ON own.number = j.number
+              LEFT JOIN spenders theirs ON theirs.owner_id = o.id,
+                   LATERAL (SELECT CASE WHEN j.model_version_id = ANY (slot.warm) THEN warmth ELSE 0 END) w(warm),
+                   LATERAL (SELECT o.virtual_time[q.number] + coalesce(theirs.seconds, 0) / o.weight) t(owner_time)
              WHERE j.state IN ('queued', 'running') AND j.number <> ALL (passed) AND vyaz_fits(j, slot)
                    -- What needs no look at other rows is told here: a call costs fifty times as much.
                AND (j.next_index < j.total AND j.after_id IS NULL AND j.in_flight_limit IS NULL
                     OR vyaz_claimable(j, slot))) c
-     ORDER BY c.priority, c.owner_time, c.owner, c.job_time, c.number
+     ORDER BY c.priority, c.owner_rank, c.owner, c.job_rank, c.number
 $$;
 
--- The job whose turn it is, without regard to what is warm or owed: is there any work at all?
-CREATE OR REPLACE FUNCTION vyaz_turn(slot worker, passed bigint[]) RETURNS job LANGUAGE sql STABLE AS $$
-    SELECT j FROM job j WHERE j.number = (SELECT t.number FROM vyaz_turns(slot, passed, 0) t ORDER BY t.class LIMIT 1)
+-- Could this slot claim anything, of any job but these?
+CREATE OR REPLACE FUNCTION vyaz_waits(slot worker, passed bigint[]) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM job j WHERE j.state IN ('queued', 'running') AND j.number <> ALL (passed)
+                      AND vyaz_fits(j, slot) AND vyaz_claimable(j, slot))
 $$;
 
 -- What a slot owes each class after work of one: a twentieth of its time to every class that has claimable work. So no
@@ -80,6 +106,14 @@ RETURNS bigint LANGUAGE sql STABLE AS $$
     END
 $$;
 
+-- How many shards are cut at once: one for every fourth slot that could take them. So most claims of a large fleet find
+-- one that is there, and do not wait for one another's commit.
+CREATE OR REPLACE FUNCTION vyaz_cuts(slot worker) RETURNS integer LANGUAGE sql STABLE AS $$
+    SELECT greatest(1, least(16, count(*) / 4))::integer FROM worker w
+     WHERE w.queue = slot.queue AND w.device_class = slot.device_class
+       AND w.state <> 'gone' AND w.heartbeat_at > clock_timestamp() - interval '15 s'
+$$;
+
 -- Take one shard for a slot. No row: nothing is claimable. `more`: something still is, so ring again.
 CREATE OR REPLACE FUNCTION vyaz_claim(slot_id uuid, lease interval, block bigint, aim double precision)
 RETURNS TABLE (shard_id bigint, start bigint, stop bigint, epoch integer, attempts integer, closing boolean,
@@ -88,38 +122,28 @@ RETURNS TABLE (shard_id bigint, start bigint, stop bigint, epoch integer, attemp
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    slot worker; j job; o owner; q smallint; s shard;
-    turns bigint[]; classes smallint[]; claimable bigint; passed bigint[] := '{}';
+    slot worker; j job; s shard;
+    turns bigint[]; classes smallint[]; times double precision[]; claimable bigint; passed bigint[] := '{}';
 BEGIN
     SELECT w.* INTO slot FROM worker w WHERE w.id = slot_id AND w.state <> 'gone';
     IF NOT FOUND OR slot.state = 'draining' THEN RETURN; END IF;
-    SELECT number INTO q FROM queue WHERE name = slot.queue;
     LOOP
         -- A class to which a tenth of a shard is owed comes first, else the classes in their order.
         SELECT array_agg(t.number ORDER BY slot.owed[t.class + 1] < aim / 10, t.class),
-               array_agg(t.class ORDER BY slot.owed[t.class + 1] < aim / 10, t.class), max(t.claimable)
-          INTO turns, classes, claimable FROM vyaz_turns(slot, passed, aim / 2) t;
+               array_agg(t.class ORDER BY slot.owed[t.class + 1] < aim / 10, t.class),
+               array_agg(t.owner_time ORDER BY slot.owed[t.class + 1] < aim / 10, t.class), max(t.claimable)
+          INTO turns, classes, times, claimable FROM vyaz_turns(slot, passed, aim / 2) t;
         IF turns IS NULL THEN RETURN; END IF;
-        SELECT owner.* INTO o FROM owner JOIN job ON job.owner_id = owner.id
-         WHERE job.number = turns[1] FOR NO KEY UPDATE OF owner;
-        SELECT * INTO j FROM job WHERE job.number = turns[1] FOR NO KEY UPDATE;
-        IF j.number IS NOT NULL AND vyaz_claimable(j, slot) THEN
-            s := vyaz_lease(j, slot, lease, block, aim, o.weight);
-            EXIT WHEN s.id IS NOT NULL;
-        END IF;
-        -- Another slot was quicker on this job; an unlocked one may have work.
+        s := vyaz_lease(turns[1], slot, lease, block, aim);
+        EXIT WHEN s.id IS NOT NULL;
+        -- Other slots were quicker on this job; another one may have work.
         passed := passed || turns[1];
     END LOOP;
 
-    UPDATE owner SET virtual_time[q] = virtual_time[q] + s.charged, served[q] = j.virtual_time[q]
-     WHERE id = o.id;
-    UPDATE job SET virtual_time[q] = virtual_time[q] + s.estimate, state = 'running',
-                   started_at = coalesce(started_at, clock_timestamp())
-     WHERE number = j.number;
-    IF j.started_at IS NULL THEN INSERT INTO event (job_number, what) VALUES (j.number, 'started'); END IF;
+    SELECT * INTO j FROM job WHERE job.number = turns[1];
     INSERT INTO event (job_number, shard_id, epoch, what, actor)
     VALUES (j.number, s.id, s.epoch, 'leased', slot_id::text);
-    UPDATE worker SET state = 'busy', shard_id = s.id, served = o.virtual_time[q], served_at = clock_timestamp(),
+    UPDATE worker SET state = 'busy', shard_id = s.id, served = times[1], served_at = clock_timestamp(),
                       heartbeat_at = clock_timestamp(), owed = vyaz_owed(owed, classes, j.priority, s.estimate, aim),
                       warm = CASE WHEN j.model_version_id IS NULL THEN warm ELSE ARRAY[j.model_version_id] END
      WHERE id = slot.id AND state NOT IN ('gone', 'draining');
@@ -127,37 +151,91 @@ BEGIN
     IF NOT FOUND THEN RAISE EXCEPTION USING MESSAGE = 'this slot may not claim any more', ERRCODE = 'object_in_use'; END IF;
     RETURN QUERY SELECT s.id, s.start, s.stop, s.epoch, s.attempts, s.closing,
                         j.id, j.number, j.owner_id, j.kind, j.spec, j.seed, j.total, j.after_id, j.model_version_id,
-                        claimable > 1 OR (SELECT vyaz_claimable(job, slot) FROM job WHERE job.number = j.number);
+                        claimable > 1 OR vyaz_claimable(j, slot);
 END $$;
 
--- Inside a claim, with owner and job locked: a returned shard first, then a new range, then the closing shard.
-CREATE OR REPLACE FUNCTION vyaz_lease(
-    j job, slot worker, lease interval, block bigint, aim double precision, weight double precision)
+-- Lease a shard of this job: one that is there, which many slots do side by side, or else a new one, one slot at a time.
+CREATE OR REPLACE FUNCTION vyaz_lease(number bigint, slot worker, lease interval, block bigint, aim double precision)
 RETURNS shard LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 DECLARE
-    s shard; size bigint; guess double precision := 1;
-    rate double precision := coalesce((j.seconds_per_item ->> slot.device_class)::float8, 0);
+    s shard; j job; guess double precision := 1; rate double precision;
 BEGIN
-    SELECT * INTO s FROM shard
-     WHERE shard.job_number = j.number AND state = 'returned' AND not_before <= clock_timestamp()
-     ORDER BY shard.start LIMIT 1 FOR UPDATE SKIP LOCKED;
+    LOOP
+        s := vyaz_found(number, slot);
+        EXIT WHEN s.id IS NOT NULL;
+        BEGIN
+            PERFORM pg_advisory_xact_lock(-2 * vyaz_lease.number - 1);
+            -- Whoever had the lock before may have cut for all: leave it to the next and look again.
+            IF (vyaz_found(number, slot)).id IS NOT NULL THEN RAISE SQLSTATE 'VYAZ1'; END IF;
+            s := vyaz_cut(number, slot, block, aim);
+            EXIT;
+        EXCEPTION WHEN SQLSTATE 'VYAZ1' THEN NULL;
+        END;
+    END LOOP;
+    IF s.id IS NULL THEN RETURN NULL; END IF;
+    SELECT * INTO j FROM job WHERE job.number = s.job_number;
+    rate := coalesce((j.seconds_per_item ->> slot.device_class)::float8, 0);
+    IF rate > 0 THEN guess := least(rate * (s.stop - s.start), 60); END IF;
+    UPDATE shard SET state = 'leased', epoch = shard.epoch + 1, attempts = shard.attempts + 1, slot_id = slot.id,
+                     mark = shard.start, device_class = slot.device_class, lease_until = clock_timestamp() + lease,
+                     estimate = guess
+     WHERE id = s.id RETURNING * INTO s;
+    RETURN s;
+END $$;
+
+-- A shard that waits for a slot, now locked, if another claim did not lock it first. What was cut for slots of another
+-- speed is left to them while there is something to cut.
+CREATE OR REPLACE FUNCTION vyaz_returned(j job, slot worker) RETURNS shard LANGUAGE sql AS $$
+    SELECT s FROM shard s
+     WHERE s.job_number = j.number AND s.state = 'returned' AND s.not_before <= clock_timestamp()
+       AND (s.epoch > 0 OR s.device_class = slot.device_class OR s.device_class IS NULL OR j.next_index = j.total)
+     ORDER BY s.start LIMIT 1 FOR UPDATE SKIP LOCKED
+$$;
+
+-- The same without the job's row, which every finish locks. Jobs of which only so many shards may be in hand are served
+-- by `vyaz_cut` alone.
+CREATE OR REPLACE FUNCTION vyaz_found(number bigint, slot worker) RETURNS shard LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    j job;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(-2 * vyaz_found.number);
+    SELECT * INTO j FROM job WHERE job.number = vyaz_found.number;
+    IF j.state <> 'running' OR j.in_flight_limit IS NOT NULL OR NOT vyaz_claimable(j, slot) THEN RETURN NULL; END IF;
+    RETURN vyaz_returned(j, slot);
+END $$;
+
+-- With the job locked: a shard that waits, else new ones, of which all but the first are left for others, else the
+-- closing one. The answer is none of them if another slot was quicker.
+CREATE OR REPLACE FUNCTION vyaz_cut(number bigint, slot worker, block bigint, aim double precision)
+RETURNS shard LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    s shard; j job; size bigint; upto bigint;
+BEGIN
+    SELECT * INTO j FROM job WHERE job.number = vyaz_cut.number FOR NO KEY UPDATE;
+    IF j.number IS NULL OR NOT vyaz_claimable(j, slot) THEN RETURN NULL; END IF;
+    IF j.started_at IS NULL THEN INSERT INTO event (job_number, what) VALUES (j.number, 'started'); END IF;
+    UPDATE job SET state = 'running', started_at = coalesce(started_at, clock_timestamp()) WHERE job.number = j.number;
+    s := vyaz_returned(j, slot);
     IF s.id IS NULL AND j.next_index < j.total THEN
-        size := least(vyaz_shard_size(j, slot, block, aim), j.total - j.next_index);
-        INSERT INTO shard (job_number, start, stop, state, mark)
-        VALUES (j.number, j.next_index, j.next_index + size, 'returned', j.next_index) RETURNING * INTO s;
-        UPDATE job SET next_index = s.stop WHERE number = j.number;
+        size := vyaz_shard_size(j, slot, block, aim);
+        upto := j.next_index;
+        FOR i IN 1 .. CASE WHEN j.in_flight_limit IS NULL THEN vyaz_cuts(slot) ELSE 1 END LOOP
+            EXIT WHEN upto = j.total;
+            INSERT INTO shard (job_number, start, stop, state, mark, device_class)
+            VALUES (j.number, upto, least(upto + size, j.total), 'returned', upto, slot.device_class);
+            upto := least(upto + size, j.total);
+        END LOOP;
+        UPDATE job SET next_index = upto WHERE job.number = j.number;
+        SELECT * INTO s FROM shard WHERE job_number = j.number AND start = j.next_index AND state = 'returned' AND epoch = 0;
     ELSIF s.id IS NULL AND j.closing = 'due' AND NOT EXISTS (
             SELECT FROM shard WHERE shard.job_number = j.number AND state IN ('leased', 'returned')) THEN
         INSERT INTO shard (job_number, start, stop, state, mark, closing)
         VALUES (j.number, j.total, j.total, 'returned', j.total, true) RETURNING * INTO s;
-        UPDATE job SET closing = 'leased' WHERE number = j.number;
+        UPDATE job SET closing = 'leased' WHERE job.number = j.number;
     END IF;
-    IF s.id IS NULL THEN RETURN NULL; END IF;
-    IF rate > 0 THEN guess := least(rate * (s.stop - s.start), 60); END IF;
-    UPDATE shard SET state = 'leased', epoch = shard.epoch + 1, attempts = shard.attempts + 1, slot_id = slot.id,
-                     mark = shard.start, device_class = slot.device_class, lease_until = clock_timestamp() + lease,
-                     estimate = guess, charged = guess / weight
-     WHERE id = s.id RETURNING * INTO s;
     RETURN s;
 END $$;
 
@@ -178,6 +256,6 @@ BEGIN
         WHEN 'cancelled' THEN 'cancel'
         WHEN 'failed' THEN 'cancel'
         WHEN 'paused' THEN 'pause'
-        ELSE CASE WHEN (vyaz_turn(holder, ARRAY[j.number])).number IS NOT NULL THEN 'yield' ELSE 'go on' END
+        ELSE CASE WHEN vyaz_waits(holder, ARRAY[j.number]) THEN 'yield' ELSE 'go on' END
     END;
 END $$;

@@ -62,7 +62,7 @@ def submit(session: Session, owner_id: uuid.UUID, submission: Submission) -> Job
             return earlier
     if submission.after_id is not None:
         _check_earlier(locked(session, owner_id, submission.after_id))
-    _enter_turn(session, owner)
+    turn = _enter_turn(session, owner)
     values = {
         "owner_id": owner_id,
         "kind": kind.name.value,
@@ -77,7 +77,7 @@ def submit(session: Session, owner_id: uuid.UUID, submission: Submission) -> Job
         "in_flight_limit": kind.in_flight_limit,
         "shard_size": MAX_TOTAL if kind.whole else submission.shard_size,
         "closing": "due" if kind.closing or submission.closing else "none",
-        "virtual_time": owner.served,
+        "virtual_time": turn,
         "idempotency_key": submission.idempotency_key,
         "body_digest": digest,
     }
@@ -101,8 +101,8 @@ def order(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID, verb:
     if JobState(job.state) not in ALLOWED[verb]:
         raise Conflict(f"cannot {verb} a job that is {job.state}")
     if owner is not None:
-        _enter_turn(session, owner)
-        job.virtual_time = [max(own, v) for own, v in zip(job.virtual_time, owner.served, strict=True)]
+        turn = _enter_turn(session, owner)
+        job.virtual_time = [max(own, v) for own, v in zip(job.virtual_time, turn, strict=True)]
     if verb == "retry":
         _reopen(session, job)
     elif verb == "resume":
@@ -149,13 +149,23 @@ def remove(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID) -> l
 
 def locked(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID) -> Job:
     """The job, locked against claims and other orders; raises `NotFound` for another owner's too."""
-    query = sa.select(Job).where(Job.id == job_id).with_for_update(key_share=True)
-    if owner_id is not None:
-        query = query.where(Job.owner_id == owner_id)
+    mine = Job.id == job_id if owner_id is None else sa.and_(Job.id == job_id, Job.owner_id == owner_id)
+    number = session.scalar(sa.select(Job.number).where(mine))
+    if number is not None:
+        shut(session, number)
+    query = sa.select(Job).where(mine).with_for_update(key_share=True)
     job = session.scalar(query.execution_options(populate_existing=True))
     if job is None:
         raise NotFound(f"there is no job {job_id}")
     return job
+
+
+def shut(session: Session, job_number: int) -> None:
+    """Let no slot claim of this job from now to the commit; for whoever may end it, before the rows are locked.
+
+    Claims do not lock the job's row, or they would wait for every finish of it. See `functions.sql`.
+    """
+    session.execute(sa.select(sa.func.pg_advisory_xact_lock(-2 * job_number)))
 
 
 def abandon_dependants(session: Session, job: Job, reason: str) -> None:
@@ -222,24 +232,37 @@ def _check_earlier(earlier: Job) -> None:
 
 
 ENTER = sa.text("""
-    SELECT EXISTS (SELECT FROM job j WHERE j.owner_id = :owner AND q.name = ANY (j.queues)
-                      AND j.state IN ('queued', 'running')) AS active,
-           coalesce((SELECT min(o.virtual_time[q.number]) FROM job j JOIN owner o ON o.id = j.owner_id
-                      WHERE o.id <> :owner AND q.name = ANY (j.queues) AND j.state IN ('queued', 'running')),
-                    greatest(q.served, (SELECT max(w.served) FROM worker w WHERE w.queue = q.name))) AS v
-      FROM queue q ORDER BY q.number
+    WITH spending AS MATERIALIZED (
+        SELECT q.number AS queue, s.*, sum(s.seconds) OVER (PARTITION BY q.number, s.owner_id) AS of_owner
+          FROM queue q, LATERAL vyaz_spending(q.name) s),
+    active AS (
+        SELECT q.number AS queue, j.owner_id = :owner AS mine,
+               j.virtual_time[q.number] + coalesce(s.seconds, 0) AS job_time,
+               o.virtual_time[q.number] + coalesce(max(s.of_owner) OVER (PARTITION BY q.number, o.id), 0) / o.weight
+                   AS owner_time
+          FROM queue q
+          JOIN job j ON q.name = ANY (j.queues) AND j.state IN ('queued', 'running')
+          JOIN owner o ON o.id = j.owner_id
+          LEFT JOIN spending s ON s.queue = q.number AND s.number = j.number)
+    SELECT coalesce(bool_or(a.mine), false) AS active, min(a.job_time) FILTER (WHERE a.mine) AS job_v,
+           coalesce(min(a.owner_time) FILTER (WHERE NOT a.mine),
+                    greatest(q.served, (SELECT max(w.served) FROM worker w WHERE w.queue = q.name))) AS owner_v
+      FROM queue q LEFT JOIN active a ON a.queue = q.number GROUP BY q.number, q.name, q.served ORDER BY q.number
 """)
 
 
-def _enter_turn(session: Session, owner: Owner) -> None:
+def _enter_turn(session: Session, owner: Owner) -> list[float]:
     """Whoever turns active on a queue starts at V, so that time away is not saved up as a claim on the whole fleet.
 
     V is the least virtual time of the other owners active there: exactly as far as the one who would be served next.
-    With nobody active it is the highest that was ever served.
+    With nobody active it is the highest that was ever served. Returns the V among the owner's own jobs, found likewise.
     """
-    turns = zip(owner.virtual_time, session.execute(ENTER, {"owner": owner.id}), strict=True)
-    owner.virtual_time = [own if row.active else max(own, row.v) for own, row in turns]
+    queues = session.execute(ENTER, {"owner": owner.id}).all()
+    turns = zip(owner.virtual_time, queues, strict=True)
+    owner.virtual_time = [own if queue.active else max(own, queue.owner_v) for own, queue in turns]
     session.flush()
+    served = zip(owner.served, queues, strict=True)
+    return [last if queue.job_v is None else max(last, queue.job_v) for last, queue in served]
 
 
 def _reopen(session: Session, job: Job) -> None:

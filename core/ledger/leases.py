@@ -16,7 +16,7 @@ BLOCK = 64
 
 CLAIM = sa.text("SELECT * FROM vyaz_claim(:slot, :lease, :block, :aim)")
 BEAT = sa.text("SELECT vyaz_beat(:slot, :shard, :epoch, :mark, :lease)")
-CLAIMABLE = sa.text("SELECT (vyaz_turn(w, '{}')).number IS NOT NULL FROM worker w WHERE w.id = :slot")
+CLAIMABLE = sa.text("SELECT vyaz_waits(w, '{}') FROM worker w WHERE w.id = :slot")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ WAITING = """
          WHERE w.state = 'idle' AND w.heartbeat_at > clock_timestamp() - interval '15 s' AND ({})
          ORDER BY w.queue, w.engine, w.kinds, w.families, w.memory, w.heartbeat_at DESC) idle(slot_row),
         LATERAL (SELECT (slot_row).*) slot
-     WHERE (vyaz_turn(slot_row, '{{}}')).number IS NOT NULL
+     WHERE vyaz_waits(slot_row, '{{}}')
 """
 """Queues on which work waits while a slot is idle; of slots that can do the same, one is asked."""
 ANYWHERE = sa.text(WAITING.format("true"))

@@ -61,7 +61,7 @@ def gauge(text: str, name: str) -> float:
 
 def test_the_process_lives_and_is_ready(api: TestClient) -> None:
     assert api.get("/livez").json() == {"status": "alive"}
-    assert api.get("/readyz").json() == {"status": "ready", "schema_version": "0004", "degraded": []}
+    assert api.get("/readyz").json() == {"status": "ready", "schema_version": "0005", "degraded": []}
 
 
 @pytest.mark.parametrize("change", ["UPDATE alembic_version SET version_num = '0000'", "DROP TABLE alembic_version"])
@@ -71,7 +71,7 @@ def test_another_schema_is_not_ready(api: TestClient, house: House, change: str)
     answer = api.get("/readyz")
 
     assert answer.status_code == 503
-    assert "needs 0004" in answer.json()["detail"]
+    assert "needs 0005" in answer.json()["detail"]
 
 
 def test_the_gauges_follow_the_ledger(api: TestClient, house: House) -> None:

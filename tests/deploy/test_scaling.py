@@ -139,7 +139,7 @@ def test_the_closing_shard_wants_a_slot_too(wanted: Fleet, house: House) -> None
 def test_the_query_wants_a_slot_exactly_when_a_slot_would_find_work(wanted: Fleet, house: House) -> None:
     with house.database.transaction() as session:
         searcher = slots.register(session, slots.Slot("node", "host", 1, 1, "gpu", "gpu", "test", "0", ENGINE))
-    turn = sa.text("SELECT (vyaz_turn(w, '{}')).number IS NOT NULL FROM worker w WHERE w.id = :slot")
+    turn = sa.text("SELECT vyaz_waits(w, '{}') FROM worker w WHERE w.id = :slot")
     seen = []
     job = house.submit(total=64, shard_size=64, queues=("gpu",))
     for verb in (None, "pause", "resume", "cancel", "retry"):
