@@ -1,4 +1,4 @@
-"""A range of items -> recipes -> fields -> pixels -> a tar and its catalogue rows.
+"""A range of items -> recipes -> fields -> pixels.
 
 Every step runs on a whole aligned block: item i always stands in row i % BLOCK, and rows that no item fills are
 padding. So shapes and places never change, and with them neither do the pixels of an item, however its job is cut and
@@ -6,9 +6,9 @@ whoever its neighbours are. One block is drawn by one thread, several blocks by 
 change the order of sums (the same matrix product differed by one bit between 1, 2 and 3 threads), and scale worse.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
 from collections.abc import Generator as Steps
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.catalogue.rows import VariantRow
 from core.errors import ItemError, JobError
 from core.monogram import field
 from core.monogram.compose import NOTHING, Composed, Wish, compose
@@ -31,8 +30,6 @@ from core.networks import families, judge
 from core.networks.families import Generator, Steerable
 from core.recipe import BLOCK, ENGINE, STYLE, GenerateSpec, Recipe, Recipes, draw
 from core.registry import Attribute, Layout
-from core.storage.blobs import Blobs
-from core.storage.shards import ShardWriter
 
 T = TypeVar("T")
 Stored = tuple[Mapping[str, NDArray[Any]], Mapping[str, str]]  # weights and what they are
@@ -74,45 +71,6 @@ class Drawn:
     def legibility(self) -> float | None:
         """How surely that letter is read which is read least surely."""
         return min(self.read) if self.read is not None else None
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """A stored shard, made as far as `upto`; its rows, the rejected and the items that cannot be made fill it."""
-
-    upto: int
-    rows: list[VariantRow]
-    failures: list[ItemError]
-    rejected: Mapping[str, int]  # how many by reason
-    key: str
-    size: int  # bytes of the tar
-    sha256: str  # of the tar, hexadecimal
-
-
-def generate(
-    composer: "Composer", start: int, stop: int, blobs: Blobs, key: str, report: Callable[[int], bool]
-) -> Generated:
-    """Make items [start, stop) and store them as one tar under `key`.
-
-    `report` is told after each block how far the work has come; where it answers False, the shard ends there.
-    Nothing stands under the key before everything does; `EnvironmentFault` if the store fails.
-    """
-    upto, rows, failures = start, [], []
-    rejected: Counter[str] = Counter()
-    with ShardWriter(composer.manifest(start)) as writer, closing(_compose_ahead(composer, start, stop)) as blocks:
-        for upto, items in blocks:
-            for item in items:
-                if isinstance(item, ItemError):
-                    failures.append(item)
-                elif isinstance(item, Rejected):
-                    rejected[item.reason] += 1
-                else:
-                    rows.append(_add(writer, item))
-            if not report(upto):
-                break
-        failed = {str(failure.index): str(failure) for failure in failures}
-        size, sha256 = writer.store(blobs, key, {"upto": upto, "failed": failed, "rejected": dict(rejected)})
-    return Generated(upto, rows, failures, rejected, key, size, sha256)
 
 
 class Composer:
@@ -161,7 +119,7 @@ class Composer:
     def block(self, start: int, stop: int) -> list[Made]:
         """Make items [start, stop), but for the rejected; raise the `ItemError` of the first that cannot be made."""
         made = []
-        with closing(_compose_ahead(self, start, stop)) as blocks:
+        with closing(compose_ahead(self, start, stop)) as blocks:
             for _, items in blocks:
                 for item in items:
                     if isinstance(item, ItemError):
@@ -334,7 +292,7 @@ def _reject(drawn: Drawn, spec: GenerateSpec) -> str | None:
     return None
 
 
-def _compose_ahead(
+def compose_ahead(
     composer: Composer, start: int, stop: int
 ) -> Steps[tuple[int, list[Made | Rejected | ItemError]], None, None]:
     """Yield the end and the items of each block in order, with as many blocks in work as torch may use threads.
@@ -376,12 +334,6 @@ def _blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
         last = min(stop, start - start % BLOCK + BLOCK)
         yield start, last
         start = last
-
-
-def _add(writer: ShardWriter, made: Made) -> VariantRow:
-    span = writer.add(made.index, made.png, made.meta)
-    where = (span.offset, span.length)
-    return VariantRow(made.index, made.letters, made.layout, made.digest, *where, made.ink, made.legibility, made.score)
 
 
 def _faults(recipes: Recipes, fields: Tensor, glyphs: Tensor) -> list[str]:

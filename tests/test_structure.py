@@ -21,7 +21,7 @@ BROAD_CATCHERS = {"worker/runner.py", "api/routes/health.py"}
 PRINTERS = ("bench/", "examples/", "vyaz/demo.py")
 FACADE = "vyaz/__init__.py"  # `from vyaz import Client` is what people type
 
-TORCH_SIDE = ("core/monogram/", "core/networks/", "core/pipeline.py", "core/training/")
+TORCH_SIDE = ("core/monogram/", "core/networks/", "core/packing.py", "core/pipeline.py", "core/training/")
 TORCH_FREE_AMONG_THEM = {"core/training/config.py"}
 
 PICKLES = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}

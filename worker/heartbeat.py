@@ -109,7 +109,7 @@ class Hold:
 
 
 class Pulse(threading.Thread):
-    """Beats every `heartbeat_seconds`, for the lease in hand or for the idle slot."""
+    """Beats every `heartbeat_seconds`, for the leases in hand or for the idle slot."""
 
     def __init__(
         self,
@@ -125,24 +125,27 @@ class Pulse(threading.Thread):
         self._forgotten = forgotten
         self._draining = draining
         self._ear = ear
-        self._hold: Hold | None = None
+        self._holds: tuple[Hold, ...] = ()
+        self._changing = threading.Lock()
         self._stopping = threading.Event()
         self.slot_id = slot_id
 
     @property
-    def held(self) -> Hold | None:
-        """The lease in hand, if there is one."""
-        return self._hold
+    def holds(self) -> tuple[Hold, ...]:
+        """The leases in hand: the one that is worked on, and one that is stored meanwhile."""
+        return self._holds
 
     @contextlib.contextmanager
     def hold(self, lease: Lease) -> Iterator[Hold]:
-        """Keep a lease alive for the length of the block."""
+        """Keep a lease alive for the length of the block, whichever thread ends it."""
         hold = Hold(lease, self._draining)
-        self._hold = hold
+        with self._changing:
+            self._holds = (*self._holds, hold)
         try:
             yield hold
         finally:
-            self._hold = None
+            with self._changing:
+                self._holds = tuple(each for each in self._holds if each is not hold)
 
     def stop(self) -> None:
         """End the thread after the beat it is in."""
@@ -156,7 +159,7 @@ class Pulse(threading.Thread):
         try:
             while not self._stopping.wait(self._settings.heartbeat_seconds):
                 try:
-                    self._beat(self._hold)
+                    self._beat_all()
                 except Unavailable as error:
                     log.warning("no beat", reason=str(error))
         finally:
@@ -164,10 +167,14 @@ class Pulse(threading.Thread):
                 log.critical("the pulse stopped; ending this process")
                 os._exit(NO_PULSE_EXIT)
 
-    def _beat(self, hold: Hold | None) -> None:
-        if hold is None or hold.over:
+    def _beat_all(self) -> None:
+        holds = [hold for hold in self._holds if not hold.over]
+        for hold in holds:
+            self._beat(hold)
+        if not holds:
             self._keep_alive()
-            return
+
+    def _beat(self, hold: Hold) -> None:
         with hold.beating:
             if not hold.over:
                 with self._database.statement() as session:
@@ -184,7 +191,7 @@ class Pulse(threading.Thread):
         if not known and not self._draining.asked:
             log.warning("this slot was taken for dead; registering again")
             self.slot_id = self._forgotten()
-        if look and self._hold is None and self._ear.is_dead(waits):
+        if look and not self._holds and self._ear.is_dead(waits):
             log.critical("work waits for this slot, but its consumer hears no ring; ending this node to start anew")
             os.kill(os.getppid(), signal.SIGTERM)
 

@@ -1,5 +1,6 @@
 """A slot at work: claim a shard, keep its lease alive, call into core, report. One slot in one process."""
 
+import contextlib
 import importlib
 import itertools
 import os
@@ -7,8 +8,11 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
+from typing import TypeVar
 
 import structlog
 
@@ -43,10 +47,13 @@ PATIENCE = (0.2, 1.0, 3.0, 10.0)
 FINISH_SECONDS = 120.0
 """How long finished work waits for a database that is away, before it is done again by somebody else."""
 
-"""Kinds that look after what others made."""
+Ending = tuple[Outcome, Keep | None]
+Work = Callable[[Lease, Hold], Ending | Callable[[], Ending]]
+"""Does a lease's work up to where the hold says stop, and says how to keep what was made.
 
-Work = Callable[[Lease, Hold], tuple[Outcome, Keep | None]]
-"""Does a lease's work up to where the hold says stop, and says how to keep what was made."""
+What it answers by a function is made and not stored yet: that is done while the next lease is worked on.
+"""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -79,11 +86,13 @@ class Slot:
         self._ringer = Ringer(connect(settings))
         self._ear = Ear(settings, self._queue, self._ringer)
         self._first_level: int | None = None
+        self._carrier = ThreadPoolExecutor(1, "carrier")
+        self._carried: Future[None] | None = None
         self.busy = False
         """Whether a ring is being answered. Read by signal handlers and the watchdog."""
         self._pulse = Pulse(settings, self._register_patiently(), self._draining, self._register, self._ear)
         self._pulse.start()
-        Watchdog(settings, self._draining, lambda: self._pulse.held, lambda: self.busy, self._give_back).start()
+        Watchdog(settings, self._draining, lambda: self._pulse.holds, lambda: self.busy, self._give_back).start()
         self._tidy()
         reach("slot registered")
         self._ringer.ring([self._queue])
@@ -109,6 +118,7 @@ class Slot:
     def leave(self) -> None:
         """Say goodbye; the process is about to end."""
         self._draining.ask()
+        self._await_carrier()
         self._pulse.stop()
         reach("drained")
         try:
@@ -120,19 +130,51 @@ class Slot:
 
     def _take_turn(self) -> bool:
         """Work for one turn; whether there was anything to do."""
-        until, worked = time.monotonic() + TURN_SECONDS, False
-        while not self._draining.asked:
-            lease = self._claim()
-            if lease is None:
-                return worked
-            worked = True
-            if lease.more:
-                self._ringer.ring([self._queue])
-            self._work_on(lease)
-            if self._outgrown() or time.monotonic() > until:
-                self._ringer.ring([self._queue])
-                return True
+        until = time.monotonic() + TURN_SECONDS
+        lease = self._claim()
+        worked = lease is not None
+        while lease is not None:
+            lease = self._work_on(lease, until)
+        self._await_carrier()
         return worked
+
+    def _work_on(self, lease: Lease, until: float) -> Lease | None:
+        """Work on a lease, and claim the next unless the turn is over.
+
+        What is only to be stored is stored while the next is worked on. The next is claimed before that begins: so the
+        ledger knows, should this process die, that it was not the first that did it.
+        """
+        with contextlib.ExitStack() as held:
+            hold = held.enter_context(self._pulse.hold(lease))
+            made = self._attempt(lease, hold, partial(self._make, lease, hold))
+            self._await_carrier()
+            if callable(made) and (following := self._claim_in_turn(until)) is not None:
+                self._carried = self._carrier.submit(self._carry, lease, hold, made, held.pop_all())
+                return following
+            if made is not None:
+                self._end(lease, hold, made)
+        self._ringer.ring([self._queue])
+        reach("rung")
+        return self._claim_in_turn(until)
+
+    def _claim_in_turn(self, until: float) -> Lease | None:
+        """The next lease of this turn; none where it is over, which the next ring will find."""
+        if self._outgrown() or time.monotonic() > until:
+            self._ringer.ring([self._queue])
+            return None
+        return self._claim()
+
+    def _carry(self, lease: Lease, hold: Hold, made: Callable[[], Ending], held: contextlib.ExitStack) -> None:
+        with held:
+            self._end(lease, hold, made)
+        self._ringer.ring([self._queue])
+        reach("rung")
+
+    def _await_carrier(self) -> None:
+        """Wait until what was made before is stored."""
+        carried, self._carried = self._carried, None
+        if carried is not None:
+            carried.result()
 
     def _pass_on(self, hops: int) -> None:
         """Send the ring on if an idle slot of the queue could use it, at most once for each; this one cannot."""
@@ -160,12 +202,13 @@ class Slot:
         self._draining.ask(leave=True)
         return True
 
-    def _give_back(self, lease: Lease, seconds: float) -> None:
-        """Return a whole shard from the watchdog's thread, on a connection of its own."""
+    def _give_back(self, holds: Sequence[Hold]) -> None:
+        """Return whole shards from the watchdog's thread, on a connection of its own."""
         database = Database(self._place.settings.database_url.get_secret_value(), pooled=False)
         try:
             with database.transaction() as session:
-                give_back(session, lease, seconds, reason="the slot was drained")
+                for hold in holds:
+                    give_back(session, hold.lease, hold.seconds, reason="the slot was drained")
                 slots.leave(session, self._pulse.slot_id)
         except (Fenced, Unavailable) as error:
             log.warning("could not return the shard", reason=str(error))
@@ -181,34 +224,49 @@ class Slot:
             log.warning("could not tidy the store", reason=str(error))
 
     def _claim(self) -> Lease | None:
+        if self._draining.asked:
+            return None
         try:
             with self._place.database.statement() as session:
-                return leases.claim(session, self._pulse.slot_id, self._settings)
+                lease = leases.claim(session, self._pulse.slot_id, self._settings)
         except Unavailable as error:
             log.warning("cannot claim", reason=str(error))
             return None
+        if lease is not None and lease.more:
+            self._ringer.ring([self._queue])
+        return lease
 
-    def _work_on(self, lease: Lease) -> None:
+    def _make(self, lease: Lease, hold: Hold) -> Ending | Callable[[], Ending]:
+        reach("claimed")
+        return self._work(lease.kind)(lease, hold)
+
+    def _end(self, lease: Lease, hold: Hold, made: Ending | Callable[[], Ending]) -> None:
+        """Store what was made, if that is still to be done, and commit it."""
+
+        def end() -> None:
+            outcome, keep = made() if callable(made) else made
+            reach("worked")
+            self._finish(lease, hold, outcome, keep)
+            reach("committed")
+            self._drop(outcome.obsolete)
+
+        self._attempt(lease, hold, end)
+
+    def _attempt(self, lease: Lease, hold: Hold, step: Callable[[], T]) -> T | None:
+        """Take a step for a lease; None if it failed, and the ledger knows."""
         bound = log.bind(job=str(lease.job_id), shard=lease.shard_id, epoch=lease.epoch)
-        with self._pulse.hold(lease) as hold:
-            try:
-                reach("claimed")
-                outcome, keep = self._work(lease.kind)(lease, hold)
-                reach("worked")
-                self._finish(lease, hold, outcome, keep)
-                reach("committed")
-                self._drop(outcome.obsolete)
-            except Fenced as error:
-                bound.info("fenced", reason=str(error))
-                self._free(lease, hold.seconds)
-            except VyazError as error:
-                bound.warning("failed", scope=type(error).__name__, reason=str(error))
-                self._report(lease, hold, error)
-            except Exception as error:  # the task boundary: whatever a kind's work raises is this shard's failure
-                bound.exception("failed unexpectedly")
-                self._report(lease, hold, _in_scope(error))
-        self._ringer.ring([self._queue])
-        reach("rung")
+        try:
+            return step()
+        except Fenced as error:
+            bound.info("fenced", reason=str(error))
+            self._free(lease, hold.seconds)
+        except VyazError as error:
+            bound.warning("failed", scope=type(error).__name__, reason=str(error))
+            self._report(lease, hold, error)
+        except Exception as error:  # the task boundary: whatever a kind's work raises is this shard's failure
+            bound.exception("failed unexpectedly")
+            self._report(lease, hold, _in_scope(error))
+        return None
 
     def _finish(self, lease: Lease, hold: Hold, outcome: Outcome, keep: Keep | None) -> None:
         """Commit what was made, however long the database is away, as long as nobody else has the shard.
@@ -259,14 +317,14 @@ class Slot:
             with self._place.database.transaction() as session:
                 fail(session, lease, EnvironmentFault("cancelled"), seconds)
         except Fenced:
-            self._idle()
+            self._idle(lease)
         except Unavailable as error:
             log.warning("could not return the shard", reason=str(error))
 
-    def _idle(self) -> None:
+    def _idle(self, lease: Lease) -> None:
         try:
             with self._place.database.transaction() as session:
-                slots.idle(session, self._pulse.slot_id)
+                slots.idle(session, self._pulse.slot_id, lease.shard_id)
         except Unavailable as error:
             log.warning("could not say that this slot is idle", reason=str(error))
 

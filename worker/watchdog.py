@@ -8,12 +8,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from core.ledger.kinds import kind_of
-from core.ledger.leases import Lease
 from core.settings import Settings
 from worker.heartbeat import Drain, Hold
 
@@ -41,9 +40,9 @@ class Watchdog(threading.Thread):
         self,
         settings: Settings,
         draining: Drain,
-        held: Callable[[], Hold | None],
+        held: Callable[[], Sequence[Hold]],
         busy: Callable[[], bool],
-        give_back: Callable[[Lease, float], None],
+        give_back: Callable[[Sequence[Hold]], None],
     ) -> None:
         super().__init__(name="watchdog", daemon=True)
         self._settings = settings
@@ -59,34 +58,38 @@ class Watchdog(threading.Thread):
         try:
             while True:
                 time.sleep(LOOK_SECONDS)
-                hold = self._held()
-                self._mind_drain(hold)
-                if hold is not None:
+                holds = self._held()
+                self._mind_drain(holds)
+                for hold in holds:
                     self._mind_lease(hold)
                     self._mind_progress(hold)
         finally:
             os._exit(NO_WATCH_EXIT)
 
-    def _mind_drain(self, hold: Hold | None) -> None:
+    def _mind_drain(self, holds: Sequence[Hold]) -> None:
         seconds = self._draining.seconds
         if seconds > DRAIN_SECONDS:
             log.error("drained for too long; ending this process", seconds=round(seconds, 1))
             os._exit(DRAIN_EXIT)
-        if seconds > RETURN_SECONDS and hold is not None and not hold.over and not self._returned:
+        left = [hold for hold in holds if not hold.over]
+        if seconds > RETURN_SECONDS and left and not self._returned:
             self._returned = True
-            threading.Thread(target=self._return, args=(hold,), daemon=True).start()
+            threading.Thread(target=self._return, args=(left,), daemon=True).start()
         idle = self._draining.leaving and not self._busy()
         self._idle_since = (self._idle_since or time.monotonic()) if idle else None
         if self._idle_since is not None and time.monotonic() - self._idle_since > IDLE_SECONDS and not self._told:
             self._told = True
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _return(self, hold: Hold) -> None:
-        """Return the shard of a block that takes too long, unless it is being finished at this moment."""
-        if not hold.beating.acquire(blocking=False):
+    def _return(self, holds: Sequence[Hold]) -> None:
+        """Return the shards of blocks that take too long, unless one is being finished at this moment."""
+        if not all(hold.beating.acquire(blocking=False) for hold in holds):
             return
-        log.warning("the block in hand takes too long for a drain; returning its shard", shard=hold.lease.shard_id)
-        self._give_back(hold.lease, hold.seconds)
+        log.warning(
+            "the block in hand takes too long for a drain; returning its shard",
+            shards=[h.lease.shard_id for h in holds],
+        )
+        self._give_back(holds)
         os._exit(DRAIN_EXIT)
 
     def _mind_lease(self, hold: Hold) -> None:

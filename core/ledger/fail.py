@@ -78,7 +78,10 @@ def crash(session: Session, shard: Shard, reason: str) -> None:
     job = settle(session, shard, shard.estimate)
     kind = kind_of(job.kind)
     lone = shard.stop - shard.start <= 1 or not kind.splits
-    if not lone:
+    if shard.mark == shard.stop and shard.attempts <= kind.losses and kind.splits and not shard.closing:
+        # All of it was worked: whatever the process died of, it most likely was not an item of this shard.
+        _put_back(session, shard, reason)
+    elif not lone:
         _split(session, shard, reason)
     elif shard.attempts < kind.losses:
         _put_back(session, shard, reason)

@@ -111,7 +111,7 @@ def give_back(session: Session, lease: Lease, seconds: float, reason: str | None
 
 
 def settle(session: Session, shard: Shard, seconds: float) -> Job:
-    """Count what the shard took where its estimate stood, free the slot, and hand over the job, locked for its counters.
+    """Count what the shard took instead of its estimate, free the slot, and hand over the job, locked for its counters.
 
     All finishes of an owner's shards wait for one another from here to their commit: so nothing is asked in between
     that can be asked before.

@@ -60,9 +60,9 @@ def keep_alive(session: Session, slot_id: uuid.UUID) -> bool:
     return session.execute(alive.execution_options(synchronize_session=False)).first() is not None
 
 
-def idle(session: Session, slot_id: uuid.UUID) -> None:
-    """A slot whose lease was lost holds nothing any more."""
-    free = sa.update(Worker).where(Worker.id == slot_id, Worker.state == SlotState.BUSY)
+def idle(session: Session, slot_id: uuid.UUID, shard_id: int) -> None:
+    """A slot whose lease was lost holds nothing any more, unless it has claimed something else by now."""
+    free = sa.update(Worker).where(Worker.id == slot_id, Worker.state == SlotState.BUSY, Worker.shard_id == shard_id)
     session.execute(free.values(state=SlotState.IDLE, shard_id=None).execution_options(synchronize_session=False))
 
 

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import IO, Any, Final
 
 from core.errors import EnvironmentFault, Invalid
+from core.failpoints import reach
 from core.storage.blobs import Blobs
 
 MANIFEST: Final = "manifest.json"
@@ -65,6 +66,10 @@ class ShardWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the temporary file."""
         with suppress(OSError):  # what a full disk did not take is of no use any more
             self._file.close()
 
@@ -81,7 +86,9 @@ class ShardWriter:
         self._write(bytes(2 * _BLOCK))  # two empty blocks end a tar
         with _faults():
             self._file.seek(0)
+        reach("tar written")
         blobs.put(key, self._file)
+        reach("tar put")
         return self._size, self._hash.hexdigest()
 
     def _add(self, name: str, data: bytes) -> Span:

@@ -3,7 +3,6 @@
 Revision: 0005, after 0004
 """
 
-import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
@@ -13,5 +12,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Drop the sum that each claim wrote to its owner. Shards in hand now are charged twice, once: some seconds each."""
+    """Drop the sum that each claim wrote to its owner; a shard in hand just now is charged twice, some seconds."""
     op.drop_column("shard", "charged")

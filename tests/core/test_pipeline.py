@@ -17,7 +17,8 @@ from core.errors import EnvironmentFault, ItemError, JobError
 from core.monogram.compose import RULES
 from core.monogram.picture import decode, digest
 from core.networks.mlp import Architecture, Generator
-from core.pipeline import Composer, Generated, Made, generate
+from core.packing import Generated, generate
+from core.pipeline import Composer, Made
 from core.recipe import BLOCK, ENGINE, GenerateSpec, Recipes
 from core.registry import Layout
 from core.shipped import FOLDER, read

@@ -13,7 +13,8 @@ from core.catalogue.rows import VariantRow
 from core.errors import JobError
 from core.networks import families, mlp
 from core.networks.judge import Architecture, Judge
-from core.pipeline import Composer, Made, generate
+from core.packing import generate
+from core.pipeline import Composer, Made
 from core.recipe import GenerateSpec
 from core.registry import Attribute, Family
 from core.storage.blobs import Blobs

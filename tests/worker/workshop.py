@@ -68,13 +68,20 @@ class Workshop:
                 shutil.copy(shipped.FOLDER / f"{name}.{ending}", folder)
         shipped.register(self.database, self.blobs, folder)
 
-    def ask(
+    def ask(self, kind: str, count: int | None = None, **options: Any) -> Job:
+        """Submit a request, work until nothing is left, and return the job as it then is."""
+        return self.go_on(self.submit(kind, count, **options))
+
+    def submit(
         self, kind: str, count: int | None = None, seed: int = 0, shard_size: int | None = None, **spec: Any
     ) -> Job:
-        """Submit a request, work until nothing is left, and return the job as it then is."""
+        """Submit a request."""
         request = JobRequest(kind=kind, spec=spec, count=count, seed=seed, shard_size=shard_size)
         with self.database.transaction() as session:
-            job = submit_request(session, self.owner, request)
+            return submit_request(session, self.owner, request)
+
+    def go_on(self, job: Job) -> Job:
+        """Work until nothing of a job is left, and return it as it then is."""
         deadline = time.monotonic() + PATIENCE
         while self.job(job).state in UNFINISHED and time.monotonic() < deadline:
             self.slot.answer()  # a shard that met a fault comes back after some seconds

@@ -9,6 +9,8 @@ import hashlib
 import os
 import signal
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 import numpy as np
@@ -17,12 +19,11 @@ from sqlalchemy.orm import Session
 from core.catalogue.ingest import copy_variants
 from core.catalogue.rows import VariantRow
 from core.errors import ShardError
-from core.failpoints import reach
-from core.ledger.finish import Failure, Keep, Outcome, Stored
+from core.ledger.finish import Failure, Outcome, Stored
 from core.ledger.leases import BLOCK, Lease
 from core.storage.shards import ShardWriter, shard_key
 from worker.heartbeat import Hold
-from worker.runner import Workplace
+from worker.runner import Ending, Workplace
 
 SIDE = 16
 """Pixels of a picture, both ways."""
@@ -37,7 +38,7 @@ class Null:
         self._place = place
         self._leaked: list[bytearray] = []
 
-    def __call__(self, lease: Lease, hold: Hold) -> tuple[Outcome, Keep]:
+    def __call__(self, lease: Lease, hold: Hold) -> Callable[[], Ending]:
         faults = {int(index): fault for index, fault in lease.spec.get("faults", {}).items()}
         pause = float(lease.spec.get("seconds_per_item", 0.0))
         self._leaked.append(bytearray(os.urandom(1) * (int(lease.spec.get("growth", 0)) << 20)))
@@ -50,6 +51,9 @@ class Null:
             upto = following
             if not hold.reached(upto):
                 break
+        return partial(self._end, lease, upto, failures, hold.seconds)
+
+    def _end(self, lease: Lease, upto: int, failures: list[Failure], seconds: float) -> Ending:
         made = sorted(set(range(lease.start, upto)) - {failure.index for failure in failures})
         stored, rows = self._store(lease, upto, made)
 
@@ -58,7 +62,7 @@ class Null:
                 copy_variants(session, lease.job_number, lease.shard_id, None, rows)
             return {}
 
-        return Outcome(upto, hold.seconds, stored, failures), keep
+        return Outcome(upto, seconds, stored, failures), keep
 
     def _store(self, lease: Lease, upto: int, made: list[int]) -> tuple[Stored | None, list[VariantRow]]:
         """Put the pictures into the store, if the job has any."""
@@ -77,9 +81,7 @@ class Null:
                 meta = {"digest": row.digest.hex(), "index": index, "ink": row.ink, "layout": row.layout, "letters": ""}
                 span = writer.add(index, encode(pixels), meta)
                 rows.append(_row(index, row.digest, span.offset, span.length))
-            reach("tar written")
             size, sha256 = writer.store(self._place.blobs, key)
-        reach("tar put")
         return Stored(key, size, bytes.fromhex(sha256)), rows
 
 

@@ -15,7 +15,7 @@ from core.catalogue.tables import Job
 from core.errors import Fenced
 from core.ledger.finish import Keep, Outcome
 from core.ledger.leases import Lease
-from core.pipeline import Generated, generate
+from core.packing import Generated, generate
 from core.storage.blobs import Blobs
 from core.upkeep.accounts import is_closed
 from core.upkeep.inspection import Inspected

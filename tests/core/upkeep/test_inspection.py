@@ -9,7 +9,8 @@ import pytest
 
 from core.catalogue.rows import VariantRow
 from core.catalogue.shards import Recorded
-from core.pipeline import Composer, generate
+from core.packing import generate
+from core.pipeline import Composer
 from core.recipe import GenerateSpec
 from core.shipped import FOLDER
 from core.storage import weights
