@@ -26,11 +26,15 @@ PAIRS: Final = ("AK", "ЇЖ")
 SEED: Final = 11
 ROUNDS: Final = 1  # a round is some minutes
 WARM: Final = 512
+FIRSTS: Final = 6  # jobs whose first pictures are waited for
+REST_SECONDS: Final = 10.0  # in which a worker comes to rest
 
 
 def measure() -> list[Row]:
     """Run one instance and measure on it."""
     with tempfile.TemporaryDirectory(prefix="vyaz-bench-") as folder, running(Path(folder) / "data") as instance:
+        time.sleep(REST_SECONDS)
+        firsts = [_wait_for_pictures(instance) for _ in range(FIRSTS)]
         instance.client.jobs.generate(PAIRS, count=WARM, seed=SEED).wait()
         bare, ratios, rates = [_run_bare_loop()], [], []
         for _ in range(ROUNDS):
@@ -44,7 +48,21 @@ def measure() -> list[Row]:
         Row("20,000-variant job against the bare loop", statistics.median(ratios), 0.95, "x its rate", "higher"),
         Row("the job itself, one slot on all cores", statistics.median(rates), None, "variants/s", "higher"),
         Row("bytes of a variant in its shard", size, None, "bytes", "lower"),
+        Row("first pictures of a worker's first job", firsts[0], 5, "s", "lower"),
+        Row("first pictures of a later job", statistics.median(firsts[1:]), 5, "s", "lower"),
     ]
+
+
+def _wait_for_pictures(instance: Running) -> float:
+    """Seconds from the submission of a large job, while the only worker is free, until its first pictures are there."""
+    began = time.perf_counter()
+    job = instance.client.jobs.generate(PAIRS, count=COUNT, seed=SEED)
+    while not job.refresh().done:
+        time.sleep(0.02)
+    waited = time.perf_counter() - began
+    job.cancel()
+    time.sleep(REST_SECONDS)
+    return waited
 
 
 def _run_job(instance: Running, count: int) -> float:

@@ -5,6 +5,7 @@ import importlib
 import itertools
 import os
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from typing import TypeVar
 import structlog
 
 from core.broker import connect
+from core.catalogue import models
 from core.catalogue.database import Database
 from core.errors import EnvironmentFault, Fenced, Unavailable, Unforeseen, VyazError
 from core.failpoints import reach
@@ -93,6 +95,7 @@ class Slot:
         self._pulse = Pulse(settings, self._register_patiently(), self._draining, self._register, self._ear)
         self._pulse.start()
         Watchdog(settings, self._draining, lambda: self._pulse.holds, lambda: self.busy, self._give_back).start()
+        threading.Thread(target=self._preload, name="preload", daemon=True).start()
         self._tidy()
         reach("slot registered")
         self._ringer.ring([self._queue])
@@ -215,6 +218,17 @@ class Slot:
             return
         self._ringer.ring([self._queue])
         self._ringer.close()
+
+    def _preload(self) -> None:
+        """Import torch where there are models to run: it takes seconds, and whoever rings first would wait for it."""
+        try:
+            with self._place.database.transaction() as session:
+                wanted = models.any_version(session)
+        except Unavailable as error:
+            log.warning("cannot ask for models", reason=str(error))
+            return
+        if wanted:
+            importlib.import_module(f"worker.kinds.{JobKind.GENERATE}")
 
     def _tidy(self) -> None:
         """Remove what killed writers left in the store; a store that is away will be noticed by whoever needs it."""

@@ -73,6 +73,11 @@ class ModelView:
     aliases: dict[str, int]
 
 
+def any_version(session: Session) -> bool:
+    """Whether there is any model to run."""
+    return bool(session.scalar(sa.select(sa.exists().select_from(ModelVersion))))
+
+
 def pin(session: Session, reference: str) -> Pinned:
     """The version that `letters`, `letters:3` or `letters@alias` means now.
 

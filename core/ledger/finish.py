@@ -116,19 +116,18 @@ def settle(session: Session, shard: Shard, seconds: float) -> Job:
     All finishes of an owner's shards wait for one another from here to their commit: so nothing is asked in between
     that can be asked before.
     """
-    job = session.scalars(sa.select(Job).where(Job.number == shard.job_number)).one()
     queue = sa.select(Queue.number).join(Worker, Worker.queue == Queue.name).where(Worker.id == shard.slot_id)
     number = session.scalar(queue)
-    owner = session.get_one(Owner, job.owner_id, with_for_update={"key_share": True}, populate_existing=True)
-    session.refresh(job, with_for_update={"key_share": True})
+    _free(session, shard)
+    both = sa.select(Owner, Job).join(Job, Job.owner_id == Owner.id).where(Job.number == shard.job_number)
+    locking = both.with_for_update(key_share=True).execution_options(populate_existing=True)
+    owner, job = session.execute(locking).one()
     if number is not None:
         owner.served = _moved(owner.served, number, max(0.0, job.virtual_time[number - 1] - owner.served[number - 1]))
         owner.virtual_time = _moved(owner.virtual_time, number, seconds / owner.weight)
         job.virtual_time = _moved(job.virtual_time, number, seconds)
-        _free(session, shard)
     job.device_seconds += seconds
     shard.estimate = 0.0
-    session.flush()
     return job
 
 
@@ -142,7 +141,7 @@ def _stop(lease: Lease, outcome: Outcome) -> int:
 def _guard(session: Session, lease: Lease, outcome: Outcome) -> Shard:
     shard = held(session, lease)
     shard.state, shard.stop, shard.mark = ShardState.DONE, outcome.upto, outcome.upto
-    shard.finished_at = clock(session)
+    shard.finished_at = sa.func.clock_timestamp()
     if outcome.stored is not None:
         shard.path, shard.size, shard.digest = outcome.stored.path, outcome.stored.size, outcome.stored.digest
     session.flush()

@@ -1,5 +1,5 @@
 -- The server-side half of the ledger: what must be decided under locks, in one round trip.
--- A claim locks shard (SKIP LOCKED) and slot, and to cut new shards first the job; a finish locks shard, owner, job, slot.
+-- A claim locks shard (SKIP LOCKED) and slot, and to cut new shards first the job; a finish locks shard, slot, owner, job.
 -- A claim never waits for a shard, so the two do not meet crosswise; whatever remains PostgreSQL breaks, and both are
 -- tried again. Two advisory locks a job: -2n, shared by claims and alone by what ends the job; -2n - 1 for who cuts.
 -- Time is clock_timestamp(), read after the locks are held.
