@@ -13,7 +13,7 @@ from tests.acceptance.conftest import PAIRS, Instance, running, wait_until
 from vyaz import Client
 from vyaz.resources.jobs import Job
 
-COUNT = 2000
+COUNT = 1000
 SEED = 7
 
 
