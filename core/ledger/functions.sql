@@ -144,7 +144,8 @@ BEGIN
     INSERT INTO event (job_number, shard_id, epoch, what, actor)
     VALUES (j.number, s.id, s.epoch, 'leased', slot_id::text);
     -- Whoever claims the next has worked through the one before, and only stores it.
-    UPDATE shard SET mark = stop WHERE shard.slot_id = slot.id AND state = 'leased' AND id <> s.id;
+    UPDATE shard SET mark = stop WHERE id IN (
+        SELECT id FROM shard WHERE shard.slot_id = slot.id AND state = 'leased' AND id <> s.id FOR UPDATE SKIP LOCKED);
     UPDATE worker SET state = 'busy', shard_id = s.id, served = times[1], served_at = clock_timestamp(),
                       heartbeat_at = clock_timestamp(), owed = vyaz_owed(owed, classes, j.priority, s.estimate, aim),
                       warm = CASE WHEN j.model_version_id IS NULL THEN warm ELSE ARRAY[j.model_version_id] END
