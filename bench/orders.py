@@ -56,7 +56,7 @@ def _submit(client: Client) -> float:
     """Seconds of one submission, which is cancelled then: a pile of open jobs is another figure."""
     began = time.perf_counter()
     # No slot serves this queue, so nothing comes of it meanwhile.
-    job = client.jobs.generate(PAIRS, count=MILLIONS, device="gpu")
+    job = client.jobs.generate(PAIRS, count=MILLIONS, device="gpu", wait_for_worker=True)
     seconds = time.perf_counter() - began
     job.cancel()
     return seconds

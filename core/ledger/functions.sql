@@ -50,20 +50,22 @@ $$;
 -- shard ahead of another.
 CREATE OR REPLACE FUNCTION vyaz_turns(slot worker, passed bigint[], warmth double precision)
 RETURNS TABLE (class smallint, number bigint, owner_time double precision, claimable bigint)
-LANGUAGE sql STABLE AS $$
-    WITH spending AS MATERIALIZED (SELECT * FROM vyaz_spending(slot.queue)),
+-- Tables that grew since they were last looked at seem empty to the planner: a loop would ask for each job in turn.
+LANGUAGE sql STABLE SET enable_nestloop = off AS $$
+    WITH own AS MATERIALIZED (SELECT queue.number AS q FROM queue WHERE queue.name = slot.queue),
+         spending AS MATERIALIZED (SELECT * FROM vyaz_spending(slot.queue)),
          spenders AS MATERIALIZED (SELECT owner_id, sum(seconds) AS seconds FROM spending GROUP BY owner_id)
     SELECT DISTINCT ON (c.priority) c.priority, c.number, c.owner_time, count(*) OVER ()
       FROM (SELECT j.priority, j.number, o.id AS owner, t.owner_time,
                    t.owner_time - max(warm) OVER (PARTITION BY j.priority, o.id) / o.weight AS owner_rank,
-                   j.virtual_time[q.number] + coalesce(own.seconds, 0) - warm AS job_rank
+                   j.virtual_time[(SELECT q FROM own)] + coalesce(mine.seconds, 0) - warm AS job_rank
               FROM job j
               JOIN owner o ON o.id = j.owner_id
-              JOIN queue q ON q.name = slot.queue
-              LEFT JOIN spending own ON own.number = j.number
+              LEFT JOIN spending mine ON mine.number = j.number
               LEFT JOIN spenders theirs ON theirs.owner_id = o.id,
                    LATERAL (SELECT CASE WHEN j.model_version_id = ANY (slot.warm) THEN warmth ELSE 0 END) w(warm),
-                   LATERAL (SELECT o.virtual_time[q.number] + coalesce(theirs.seconds, 0) / o.weight) t(owner_time)
+                   LATERAL (SELECT o.virtual_time[(SELECT q FROM own)] + coalesce(theirs.seconds, 0) / o.weight)
+                       t(owner_time)
              WHERE j.state IN ('queued', 'running') AND j.number <> ALL (passed) AND vyaz_fits(j, slot)
                    -- What needs no look at other rows is told here: a call costs fifty times as much.
                AND (j.next_index < j.total AND j.after_id IS NULL AND j.in_flight_limit IS NULL
@@ -145,7 +147,8 @@ BEGIN
     VALUES (j.number, s.id, s.epoch, 'leased', slot_id::text);
     -- Whoever claims the next has worked through the one before, and only stores it.
     UPDATE shard SET mark = stop WHERE id IN (
-        SELECT id FROM shard WHERE shard.slot_id = slot.id AND state = 'leased' AND id <> s.id FOR UPDATE SKIP LOCKED);
+        SELECT id FROM shard WHERE shard.slot_id = slot.id AND state = 'leased' AND mark < stop AND id <> s.id
+           FOR UPDATE SKIP LOCKED);
     UPDATE worker SET state = 'busy', shard_id = s.id, served = times[1], served_at = clock_timestamp(),
                       heartbeat_at = clock_timestamp(), owed = vyaz_owed(owed, classes, j.priority, s.estimate, aim),
                       warm = CASE WHEN j.model_version_id IS NULL THEN warm ELSE ARRAY[j.model_version_id] END
