@@ -18,6 +18,7 @@ from core.catalogue import schema
 from core.catalogue.database import Database
 from core.catalogue.tables import Event, Job, Queue, Shard, Worker
 from core.errors import Unavailable
+from core.ledger import breaker
 from core.ledger.slots import LIVE
 from core.ledger.states import Priority, SlotState
 
@@ -36,7 +37,8 @@ FAULTED = "faulted"
 EVENTS = ("crashed", "done", "failed", FAULTED, "quarantined", "returned")
 """These series exist from the first scrape on, or the first crash would not look like an increase."""
 
-# Work that some slot could take now, by job; `since` is when that became true, for work that nobody has begun.
+# Work that some slot could take now, by job; `since` is when that became true, for work that nobody has begun. What was
+# only cut ahead in a running job waits no more than what is not cut yet.
 CLAIMABLE = """
     SELECT j.number, j.queues, j.priority, greatest(j.total - j.next_index, 0) + back.items AS items,
            least(back.since, CASE WHEN j.started_at IS NULL THEN greatest(j.created_at, earlier.finished_at, resumed.at)
@@ -46,7 +48,7 @@ CLAIMABLE = """
      CROSS JOIN LATERAL (
            SELECT coalesce(sum(s.stop - s.start) FILTER (WHERE due), 0) AS items,
                   min(greatest(s.not_before, CASE WHEN s.lease_until < clock_timestamp() THEN s.lease_until END))
-                      FILTER (WHERE due) AS since,
+                      FILTER (WHERE due AND (s.epoch > 0 OR s.device_class IS NULL)) AS since,
                   count(*) FILTER (WHERE due) AS shards,
                   count(*) FILTER (WHERE s.state = 'leased') AS leased,
                   count(*) FILTER (WHERE s.state = 'returned') AS returned
@@ -75,6 +77,10 @@ UNSERVED = sa.text(f"""
       FROM claimable c JOIN job j ON j.number = c.number, unnest(c.queues) q(name)
      WHERE NOT EXISTS (SELECT FROM live WHERE vyaz_claimable(j, live.w)) GROUP BY q.name
 """)  # noqa: S608 - a constant
+STOPPED = sa.text("""
+    SELECT count(*) FROM job j WHERE j.state = 'paused' AND :breaker = (
+        SELECT e.actor FROM event e WHERE e.job_number = j.number AND e.what = 'paused' ORDER BY e.id DESC LIMIT 1)
+""")
 NEWS = sa.text("""
     WITH news AS (SELECT id, what, detail, at FROM event WHERE id > :floor),
     young AS (SELECT min(id) AS id FROM news WHERE at >= clock_timestamp() - CAST(:settled AS interval)),
@@ -186,6 +192,8 @@ def _jobs(session: Session) -> Iterator[Metric]:
     variants = finished.get(("generate", "done"), 0)
     yield _single("vyaz_variants", "Variants in the catalogue, by the counters of their jobs", variants)
     lost = sum(number for (_, outcome), number in finished.items() if outcome == "failed")
+    stopped = session.scalar(STOPPED, {"breaker": breaker.ACTOR}) or 0
+    yield _single("vyaz_stopped_jobs", "Jobs that were paused because they only did harm", stopped)
     yield _single("vyaz_quarantined_items", "Items that could not be made, of all jobs that are held", lost)
 
 

@@ -117,7 +117,7 @@ def _run_ray(instance: Running, scratch: Path) -> float | None:
         print("Ray is not installed (pip install 'vyaz[bench]'): its row is left out", file=sys.stderr)
         return None
     # No slot serves this queue: the job is only there for the peer's rows to belong to.
-    job = instance.client.jobs.generate(PAIRS, count=COUNT, device="gpu")
+    job = instance.client.jobs.generate(PAIRS, count=COUNT, device="gpu", wait_for_worker=True)
     with instance.database.transaction() as session:
         number = session.scalars(sa.select(Job.number).where(Job.id == job.id)).one()
     answer = scratch / "ray.json"

@@ -168,20 +168,26 @@ class Pulse(threading.Thread):
                 os._exit(NO_PULSE_EXIT)
 
     def _beat_all(self) -> None:
-        holds = [hold for hold in self._holds if not hold.over]
-        for hold in holds:
-            self._beat(hold)
-        if not holds:
+        """Beat for each lease in hand, but for one that is being finished: nobody can take it, and it may last."""
+        heard = [self._beat(hold) for hold in self._holds]
+        if not any(heard):
             self._keep_alive()
 
-    def _beat(self, hold: Hold) -> None:
-        with hold.beating:
-            if not hold.over:
-                with self._database.statement() as session:
-                    hold.instruction = leases.beat(session, self.slot_id, hold.lease, hold.mark, self._settings)
-                reach("beaten")
+    def _beat(self, hold: Hold) -> bool:
+        """Whether the slot was heard of."""
+        if not hold.beating.acquire(blocking=False):
+            return False
+        try:
+            if hold.over:
+                return False
+            with self._database.statement() as session:
+                hold.instruction = leases.beat(session, self.slot_id, hold.lease, hold.mark, self._settings)
+            reach("beaten")
+        finally:
+            hold.beating.release()
         if hold.instruction == Instruction.LOST and hold.lost_since is None:
             hold.lost_since = time.monotonic()
+        return True
 
     def _keep_alive(self) -> None:
         with self._database.transaction() as session:

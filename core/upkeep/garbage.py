@@ -33,6 +33,7 @@ from sqlalchemy.orm import Session
 
 from core.catalogue.database import Database
 from core.errors import NotFound
+from core.failpoints import reach
 from core.storage.blobs import Blobs, Entry
 from core.upkeep import references
 from core.upkeep.references import Held
@@ -157,10 +158,12 @@ class Sweep:
                 return "young"
             if not folder.named_by_content and not _BY_CONTENT.search(entry.key):
                 self._blobs.delete(entry.key)
+                reach("object deleted")
                 return "deleted"
             with TemporaryFile() as aside:
                 self._blobs.fetch(entry.key, aside)
                 self._blobs.delete(entry.key)
+                reach("object deleted")
                 held = self._held(folder)
                 if not held.keeps(entry.key) and not held.awaits(entry.key):
                     return "deleted"

@@ -19,7 +19,7 @@ from api.gates import ANSWER_WITHIN
 from api.gauges import EVENTS
 from core.broker import connect
 from core.catalogue.tables import Event, Job, Queue, Shard, Worker
-from core.ledger import jobs, slots
+from core.ledger import breaker, jobs, slots
 from core.ledger.fail import fail, lose_slot
 from core.ledger.rings import send
 from core.ledger.states import Priority
@@ -114,6 +114,34 @@ def test_a_shard_that_came_back_waits_from_then_on(api: TestClient, house: House
     assert backlog(back) == (1, 64)
     assert 100 <= value(back, "vyaz_oldest_wait_seconds", queue="cpu") < 130
     assert value(back, "vyaz_shards", state="returned") == 2
+
+
+def test_what_was_cut_ahead_waits_no_more_than_what_is_not_cut_yet(api: TestClient, house: House) -> None:
+    house.submit(total=64 * 100)
+    fleet = [house.slot() for _ in range(8)]
+    house.claim(fleet[0])
+    execute(house, sa.update(Shard).where(Shard.state == "returned").values(not_before=ago(100)))
+    found = scrape(api)
+
+    assert value(found, "vyaz_shards", state="returned") == 1
+    assert backlog(found) == (1, 64 * 99)
+    assert value(found, "vyaz_oldest_wait_seconds", queue="cpu") == 0
+
+
+def test_a_job_that_the_breaker_paused_is_told_until_somebody_resumes_it(api: TestClient, house: House) -> None:
+    paused, stopped = house.submit(), house.submit()
+    with house.database.transaction() as session:
+        jobs.order(session, None, paused, "pause", actor="a user")
+    house.set_state(stopped, state="paused")
+    with house.database.transaction() as session:
+        number = session.scalars(sa.select(Job.number).where(Job.id == stopped)).one()
+        jobs.record(session, number, "paused", actor=breaker.ACTOR)
+    before = scrape(api)
+    with house.database.transaction() as session:
+        jobs.order(session, None, stopped, "resume")
+
+    assert value(before, "vyaz_stopped_jobs") == 1
+    assert value(scrape(api), "vyaz_stopped_jobs") == 0
 
 
 def test_a_job_that_nobody_began_waits_since_it_came_or_was_resumed(api: TestClient, house: House) -> None:

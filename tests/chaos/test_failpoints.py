@@ -14,6 +14,8 @@ from core.catalogue import keys
 from core.catalogue.keys import Scope
 from core.catalogue.tables import Fire, Job, Owner, Schedule
 from core.ledger.jobs import clock
+from core.requests import JobRequest, submit_request
+from core.storage.blobs import Blobs
 from tests.chaos.api import Door
 from tests.chaos.conftest import MakeRig
 from tests.chaos.rig import QUICK, SLOW, Measure, Rig
@@ -39,6 +41,7 @@ TROUBLE = ("slot registered", "returned", "crash recorded", "drained")
 SCHEDULE = ("fire recorded", "schedule fired", "fire committed")
 REQUEST = ("job row inserted", "answer due")
 TRAINING = ("checkpoint written", "obsolete dropped")
+UPKEEP = ("object deleted",)
 
 
 def points() -> set[str]:
@@ -64,7 +67,7 @@ def meet(rig: Rig, point: str, action: str, total: int = 192, **options: object)
 
 
 def test_every_point_is_met_by_a_test_below() -> None:
-    assert points() == {*SHARD, *TROUBLE, *SCHEDULE, *REQUEST, *TRAINING}
+    assert points() == {*SHARD, *TROUBLE, *SCHEDULE, *REQUEST, *TRAINING, *UPKEEP}
 
 
 def test_a_kill_between_any_two_effects_of_a_shard_costs_nothing(rig: Rig) -> None:
@@ -163,6 +166,29 @@ def test_a_request_whose_server_dies_is_one_job_when_it_is_sent_again(rig: Rig) 
             rig.check(uuid.UUID(job))
 
     assert len(rig.rows(sa.select(Job))) == len(REQUEST) == rig.taken()
+
+
+def test_a_sweep_killed_between_two_objects_takes_what_is_left_and_nothing_else(rig: Rig) -> None:
+    rig.beat()
+    rig.node()
+    made = rig.submit(192, seed=4, spec=QUICK)
+    rig.finished(made, 60)
+    blobs = Blobs.open(rig.settings.store)
+    orphans = [f"jobs/{made}/{start:010d}-{start + 64:010d}.9.tar" for start in range(0, 256, 64)]
+    orphans += [f"weights/{'ab' * 32}.safetensors", f"checkpoints/{uuid.uuid4()}/0000000001-0.safetensors"]
+    for key in orphans:
+        blobs.put(key, b"bytes that nobody refers to")
+    rig.arm(UPKEEP[0], "kill", times=2)
+    with rig.database.transaction() as session:
+        owner = session.scalars(sa.select(Owner)).one()
+        sweep = submit_request(session, owner.id, JobRequest(kind="gc", spec={"grace_seconds": 0.0}))
+    rig.ringer.ring(["cpu"])
+    swept = rig.finished(sweep.id, 60)
+
+    assert (swept.state, rig.taken()) == ("done", 2), swept.reason
+    assert swept.result["counts"]["deleted"] == len(orphans) - 2
+    assert not any(blobs.exists(key) for key in orphans)
+    rig.check(made)
 
 
 @pytest.mark.chaos
