@@ -60,7 +60,7 @@ def test_an_interrupted_demo_leaves_no_process_behind(tmp_path: Path) -> None:
     demo = start(tmp_path)
     assert demo.stdout is not None
     for line in demo.stdout:
-        if line.split()[1:2] == ["train"]:
+        if line.split()[1:2] == ["generate"]:
             break
     time.sleep(3)
     assert left_over(tmp_path) != []
