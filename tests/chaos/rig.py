@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,8 @@ class Rig(Fleet):
     """Nodes, beats and servers, and the means to harm them."""
 
     pair: ServerPair = field(kw_only=True)
+    apart: bool = False
+    """Whether nodes take themselves for machines of their own: then none can see that another one's process is dead."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,7 +99,12 @@ class Rig(Fleet):
 
     def start_node(self) -> None:
         """Start a node without waiting for its slot: the servers may be away."""
-        self.start(commands.worker("cpu", len(self.processes) + 1, "cpu"))
+        number = len(self.processes) + 1
+        command = commands.worker("cpu", number, "cpu")
+        if self.apart:
+            named = ("unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', f"machine-{number}")
+            command = replace(command, argv=(*named, *command.argv))
+        self.start(command)
 
     def have_nodes(self, count: int) -> None:
         """Start nodes until so many live, and wait until each has its slot."""

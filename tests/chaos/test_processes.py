@@ -64,9 +64,18 @@ def test_the_work_of_20_killed_children_goes_on_elsewhere(make_rig: MakeRig, mea
     measure("`kill -9` of a child", [lose_child(rig) for _ in range(20)], median=3)
 
 
-def test_the_work_of_a_killed_node_goes_on_elsewhere(make_rig: MakeRig, measure: Measure) -> None:
+def machines_apart(make_rig: MakeRig) -> Rig:
+    """A rig whose nodes are on machines of their own, as far as they know: only a lease tells that one is dead."""
     rig = make_rig(**AS_SHIPPED)
+    if subprocess.run(["unshare", "--uts", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a name of its own for each node needs root")
+    rig.apart = True
     rig.beat()
+    return rig
+
+
+def test_the_work_of_a_killed_node_goes_on_elsewhere(make_rig: MakeRig, measure: Measure) -> None:
+    rig = machines_apart(make_rig)
 
     measure("`kill -9` of a node", [lose_node(rig)], median=15)
 
@@ -74,8 +83,7 @@ def test_the_work_of_a_killed_node_goes_on_elsewhere(make_rig: MakeRig, measure:
 @pytest.mark.chaos
 @pytest.mark.timeout(1200)
 def test_the_work_of_10_killed_nodes_goes_on_elsewhere(make_rig: MakeRig, measure: Measure) -> None:
-    rig = make_rig(**AS_SHIPPED)
-    rig.beat()
+    rig = machines_apart(make_rig)
 
     measure("`kill -9` of a node", [lose_node(rig) for _ in range(10)], median=9, worst=15)
 
