@@ -183,6 +183,9 @@ class Pulse(threading.Thread):
             with self._database.statement() as session:
                 hold.instruction = leases.beat(session, self.slot_id, hold.lease, hold.mark, self._settings)
             reach("beaten")
+        except Unavailable as error:
+            log.warning("no beat", shard=hold.lease.shard_id, reason=str(error))
+            return False
         finally:
             hold.beating.release()
         if hold.instruction == Instruction.LOST and hold.lost_since is None:

@@ -12,7 +12,7 @@ from core.networks.judge import Judge
 from core.storage import weights
 from core.storage.weights import Tensors
 from core.training.datasets.archive import Dataset
-from worker.runner import Workplace
+from worker.work import Workplace
 
 
 def load_weights(place: Workplace, version_id: uuid.UUID | None) -> tuple[Tensors, dict[str, str]]:

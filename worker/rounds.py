@@ -21,7 +21,7 @@ from core.upkeep.accounts import is_closed
 from core.upkeep.inspection import Inspected, inspect
 from worker.heartbeat import Hold
 from worker.materials import load_named, load_weights
-from worker.runner import Workplace
+from worker.work import Workplace
 
 MOST_LOOKS = 3
 """Looks at a shard whose row changes meanwhile, before what was seen is believed."""

@@ -9,13 +9,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from importlib import metadata
 from typing import TypeVar
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from core.broker import connect
 from core.catalogue import models
@@ -32,9 +32,10 @@ from core.recipe import ENGINE
 from core.registry import Family
 from core.settings import Settings
 from core.storage.blobs import Blobs
-from worker.device import device_class, memory, pin, queue_of, resident, visible_cores
+from worker.device import device_class, memory, pin, queue_of, resident
 from worker.heartbeat import Drain, Ear, Hold, Pulse
 from worker.watchdog import Watchdog
+from worker.work import Ending, Work, Workplace, load
 
 log = structlog.get_logger(__name__)
 
@@ -49,24 +50,7 @@ PATIENCE = (0.2, 1.0, 3.0, 10.0)
 FINISH_SECONDS = 120.0
 """How long finished work waits for a database that is away, before it is done again by somebody else."""
 
-Ending = tuple[Outcome, Keep | None]
-Work = Callable[[Lease, Hold], Ending | Callable[[], Ending]]
-"""Does a lease's work up to where the hold says stop, and says how to keep what was made.
-
-What it answers by a function is made and not stored yet: that is done while the next lease is worked on.
-"""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """What a kind's work may use."""
-
-    settings: Settings
-    database: Database
-    blobs: Blobs
-    device: str
-    device_class: str
 
 
 class Slot:
@@ -94,7 +78,8 @@ class Slot:
         """Whether a ring is being answered. Read by signal handlers and the watchdog."""
         self._pulse = Pulse(settings, self._register_patiently(), self._draining, self._register, self._ear)
         self._pulse.start()
-        Watchdog(settings, self._draining, lambda: self._pulse.holds, lambda: self.busy, self._give_back).start()
+        looks = (lambda: self._pulse.holds, lambda: self.busy)
+        Watchdog(settings, self._draining, *looks, self._give_back, self._leave_at_once).start()
         threading.Thread(target=self._preload, name="preload", daemon=True).start()
         self._tidy()
         reach("slot registered")
@@ -136,22 +121,26 @@ class Slot:
         until = time.monotonic() + TURN_SECONDS
         lease = self._claim()
         worked = lease is not None
-        while lease is not None:
-            lease = self._work_on(lease, until)
-        self._await_carrier()
+        try:
+            while lease is not None:
+                lease = self._work_on(lease, until)
+        finally:
+            self._await_carrier()
         return worked
 
     def _work_on(self, lease: Lease, until: float) -> Lease | None:
         """Work on a lease, and claim the next unless the turn is over.
 
         What is only to be stored is stored while the next is worked on. The next is claimed before that begins: so the
-        ledger knows, should this process die, that it was not the first that did it.
+        ledger knows, should this process die, that it was not the first that did it. What came back once is stored
+        alone: it may have been.
         """
         with contextlib.ExitStack() as held:
             hold = held.enter_context(self._pulse.hold(lease))
             made = self._attempt(lease, hold, partial(self._make, lease, hold))
-            self._await_carrier()
-            if callable(made) and (following := self._claim_in_turn(until)) is not None:
+            self._await_carrier(hold)
+            alone = lease.epoch > 1
+            if callable(made) and not alone and (following := self._claim_in_turn(until)) is not None:
                 self._carried = self._carrier.submit(self._carry, lease, hold, made, held.pop_all())
                 return following
             if made is not None:
@@ -173,11 +162,16 @@ class Slot:
         self._ringer.ring([self._queue])
         reach("rung")
 
-    def _await_carrier(self) -> None:
-        """Wait until what was made before is stored."""
+    def _await_carrier(self, hold: Hold | None = None) -> None:
+        """Wait until what was made before is stored; a hold that waits with us stands still for no fault of its own."""
         carried, self._carried = self._carried, None
-        if carried is not None:
-            carried.result()
+        if carried is None:
+            return
+        while not wait([carried], timeout=1.0).done:
+            if hold is not None:
+                hold.stir()
+        if (error := carried.exception()) is not None:  # no affair of the next shard's; this one's lease runs out
+            log.error("the end of a shard went wrong", exc_info=error)
 
     def _pass_on(self, hops: int) -> None:
         """Send the ring on if an idle slot of the queue could use it, at most once for each; this one cannot."""
@@ -205,19 +199,26 @@ class Slot:
         self._draining.ask(leave=True)
         return True
 
-    def _give_back(self, holds: Sequence[Hold]) -> None:
-        """Return whole shards from the watchdog's thread, on a connection of its own."""
-        database = Database(self._place.settings.database_url.get_secret_value(), pooled=False)
+    def _give_back(self, hold: Hold) -> None:
+        """Return a whole shard from the watchdog's thread, on a connection of its own."""
         try:
-            with database.transaction() as session:
-                for hold in holds:
-                    give_back(session, hold.lease, hold.seconds, reason="the slot was drained")
-                slots.leave(session, self._pulse.slot_id)
+            with self._unpooled().transaction() as session:
+                give_back(session, hold.lease, hold.seconds, reason="the slot was drained")
         except (Fenced, Unavailable) as error:
-            log.warning("could not return the shard", reason=str(error))
-            return
+            log.warning("could not return the shard", shard=hold.lease.shard_id, reason=str(error))
+
+    def _leave_at_once(self) -> None:
+        """Say goodbye from the watchdog's thread; the process is about to end."""
+        try:
+            with self._unpooled().transaction() as session:
+                slots.leave(session, self._pulse.slot_id)
+        except Unavailable as error:
+            log.warning("left without saying so", reason=str(error))
         self._ringer.ring([self._queue])
         self._ringer.close()
+
+    def _unpooled(self) -> Database:
+        return Database(self._place.settings.database_url.get_secret_value(), pooled=False)
 
     def _preload(self) -> None:
         """Import torch where there are models to run: it takes seconds, and whoever rings first would wait for it."""
@@ -243,7 +244,7 @@ class Slot:
         try:
             with self._place.database.statement() as session:
                 lease = leases.claim(session, self._pulse.slot_id, self._settings)
-        except Unavailable as error:
+        except (Unavailable, DBAPIError) as error:  # whatever it is, what is made and not stored yet must not be lost
             log.warning("cannot claim", reason=str(error))
             return None
         if lease is not None and lease.more:
@@ -344,7 +345,7 @@ class Slot:
 
     def _work(self, kind: str) -> Work:
         if kind not in self._works:
-            self._works[kind] = _load(JobKind(kind), self._place)
+            self._works[kind] = load(JobKind(kind), self._place)
         return self._works[kind]
 
     def _register_patiently(self) -> uuid.UUID:
@@ -382,14 +383,3 @@ def _in_scope(error: Exception) -> VyazError:
         return EnvironmentFault(str(error))
     first = (str(error).splitlines() or [""])[0]
     return Unforeseen(f"{type(error).__name__}: {first}")
-
-
-def _load(kind: JobKind, place: Workplace) -> Work:
-    """Import a kind's work when it is first needed: torch is not for the parent, nor for a slot that only sleeps."""
-    if kind not in (JobKind.DATASET, JobKind.GC, JobKind.NULL):
-        import torch
-
-        torch.set_num_threads(place.settings.threads or max(1, visible_cores() // place.settings.slots))
-    module = importlib.import_module(f"worker.kinds.{kind}")
-    work: Work = getattr(module, kind.capitalize())(place)
-    return work

@@ -42,7 +42,8 @@ class Watchdog(threading.Thread):
         draining: Drain,
         held: Callable[[], Sequence[Hold]],
         busy: Callable[[], bool],
-        give_back: Callable[[Sequence[Hold]], None],
+        give_back: Callable[[Hold], None],
+        leave: Callable[[], None],
     ) -> None:
         super().__init__(name="watchdog", daemon=True)
         self._settings = settings
@@ -50,8 +51,9 @@ class Watchdog(threading.Thread):
         self._held = held
         self._busy = busy
         self._give_back = give_back
+        self._leave = leave
         self._idle_since: float | None = None
-        self._returned = self._told = False
+        self._returning = self._told = False
 
     def run(self) -> None:
         """Look until the process ends; it does not outlive this thread."""
@@ -71,25 +73,26 @@ class Watchdog(threading.Thread):
         if seconds > DRAIN_SECONDS:
             log.error("drained for too long; ending this process", seconds=round(seconds, 1))
             os._exit(DRAIN_EXIT)
-        left = [hold for hold in holds if not hold.over]
-        if seconds > RETURN_SECONDS and left and not self._returned:
-            self._returned = True
-            threading.Thread(target=self._return, args=(left,), daemon=True).start()
+        if seconds > RETURN_SECONDS and any(not hold.over for hold in holds) and not self._returning:
+            self._returning = True
+            threading.Thread(target=self._return, daemon=True).start()
         idle = self._draining.leaving and not self._busy()
         self._idle_since = (self._idle_since or time.monotonic()) if idle else None
         if self._idle_since is not None and time.monotonic() - self._idle_since > IDLE_SECONDS and not self._told:
             self._told = True
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _return(self, holds: Sequence[Hold]) -> None:
-        """Return the shards of blocks that take too long, unless one is being finished at this moment."""
-        if not all(hold.beating.acquire(blocking=False) for hold in holds):
-            return
-        log.warning(
-            "the block in hand takes too long for a drain; returning its shard",
-            shards=[h.lease.shard_id for h in holds],
-        )
-        self._give_back(holds)
+    def _return(self) -> None:
+        """Return the shards of blocks that take too long for a drain, and end; wait for one that is being finished."""
+        while left := [hold for hold in self._held() if not hold.over]:
+            for hold in left:
+                # Held from here on: nobody finishes it any more, nor beats for it.
+                if hold.beating.acquire(blocking=False) and not hold.over:
+                    log.warning("the block in hand takes too long for a drain", shard=hold.lease.shard_id)
+                    self._give_back(hold)
+                    hold.over = True
+            time.sleep(LOOK_SECONDS)
+        self._leave()
         os._exit(DRAIN_EXIT)
 
     def _mind_lease(self, hold: Hold) -> None:

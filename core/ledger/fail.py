@@ -33,7 +33,7 @@ def fail(session: Session, lease: Lease, error: VyazError, seconds: float) -> No
         give_back(session, lease, seconds, reason=str(error), delay=BACK_OFF[1])
         return
     if isinstance(error, Unforeseen) and kind_of(lease.kind).splits and not lease.closing:
-        crash(session, held(session, lease), str(error))
+        crash(session, held(session, lease), str(error), blamed=True)
         return
     shut(session, lease.job_number)
     give_back(session, lease, seconds, reason=str(error), delay=BACK_OFF[min(lease.attempts, len(BACK_OFF)) - 1])
@@ -62,6 +62,7 @@ def lose_slot(session: Session, slot_id: uuid.UUID, reason: str) -> None:
     leased = (
         sa.select(Shard)
         .where(Shard.slot_id == slot_id, Shard.state == ShardState.LEASED)
+        .order_by(Shard.job_number, Shard.id)
         .with_for_update(key_share=True)
     )
     for shard in session.scalars(leased).all():
@@ -70,18 +71,25 @@ def lose_slot(session: Session, slot_id: uuid.UUID, reason: str) -> None:
     session.execute(gone.execution_options(synchronize_session=False))
 
 
-def crash(session: Session, shard: Shard, reason: str) -> None:
-    """Take a locked, leased shard away from a holder that died: halve it, return it, or quarantine a lone item."""
+def crash(session: Session, shard: Shard, reason: str, *, blamed: bool = False) -> None:
+    """Take a locked, leased shard away from a holder that died: halve it, return it, or quarantine a lone item.
+
+    Of two shards of one slot the one that was only being stored comes back whole, unless `blamed`: the holder died of
+    the other. What comes back is stored alone, so that it can hide behind another one only once.
+    """
+    if not blamed and _is_stored_beside(session, shard):
+        shard.state, shard.reason, shard.attempts = ShardState.RETURNED, reason, max(0, shard.attempts - 1)
+        record(session, shard.job_number, "returned", shard=shard, actor=str(shard.slot_id), detail=reason)
+        settle(session, shard, shard.estimate)
+        session.flush()
+        return
     # Nobody can say how long it ran; the estimate is charged, or what crashes would always be first in line.
     shut(session, shard.job_number)
     record(session, shard.job_number, "crashed", shard=shard, actor=str(shard.slot_id), detail=reason)
     job = settle(session, shard, shard.estimate)
     kind = kind_of(job.kind)
     lone = shard.stop - shard.start <= 1 or not kind.splits
-    if shard.mark == shard.stop and shard.attempts <= kind.losses and kind.splits and not shard.closing:
-        # All of it was worked: whatever the process died of, it most likely was not an item of this shard.
-        _put_back(session, shard, reason)
-    elif not lone:
+    if not lone:
         _split(session, shard, reason)
     elif shard.attempts < kind.losses:
         _put_back(session, shard, reason)
@@ -93,6 +101,14 @@ def crash(session: Session, shard: Shard, reason: str) -> None:
     reach("crash recorded")
     session.flush()
     breaker.mind(session, job)
+
+
+def _is_stored_beside(session: Session, shard: Shard) -> bool:
+    """Whether its slot works on another shard by now: the claim of that one marked this as worked through."""
+    if shard.mark < shard.stop or shard.closing:
+        return False
+    newest = sa.select(Worker.shard_id.is_distinct_from(shard.id)).where(Worker.id == shard.slot_id)
+    return bool(session.scalar(newest))
 
 
 def _split(session: Session, shard: Shard, reason: str) -> None:

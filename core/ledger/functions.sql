@@ -175,11 +175,14 @@ BEGIN
             -- Whoever had the lock before may have cut for all: leave it to the next and look again.
             IF (vyaz_found(number, slot)).id IS NOT NULL THEN RAISE SQLSTATE 'VYAZ1'; END IF;
             s := vyaz_cut(number, slot, block, aim);
+            IF s.id IS NULL THEN RAISE SQLSTATE 'VYAZ0'; END IF;
             EXIT;
-        EXCEPTION WHEN SQLSTATE 'VYAZ1' THEN NULL;
+        -- Either way the locks of this attempt are let go, before others are taken.
+        EXCEPTION
+            WHEN SQLSTATE 'VYAZ1' THEN NULL;
+            WHEN SQLSTATE 'VYAZ0' THEN RETURN NULL;
         END;
     END LOOP;
-    IF s.id IS NULL THEN RETURN NULL; END IF;
     SELECT * INTO j FROM job WHERE job.number = s.job_number;
     rate := coalesce((j.seconds_per_item ->> slot.device_class)::float8, 0);
     IF rate > 0 THEN guess := least(rate * (s.stop - s.start), 60); END IF;

@@ -52,6 +52,8 @@ def submit(session: Session, owner_id: uuid.UUID, submission: Submission) -> Job
     """
     kind = kind_of(submission.kind)
     _check(submission)
+    if submission.after_id is not None:
+        _shut(session, Job.id == submission.after_id)
     owner = session.get_one(Owner, owner_id, with_for_update={"key_share": True})
     digest = _digest(submission.body) if submission.body is not None else None
     if submission.idempotency_key is not None:
@@ -96,6 +98,7 @@ def order(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID, verb:
 
     Raises `NotFound`, and `Conflict` when the job's state does not allow it.
     """
+    _shut(session, Job.id == job_id)
     owner = _owner_of(session, job_id) if verb in ("resume", "retry") else None
     job = locked(session, owner_id, job_id)
     if JobState(job.state) not in ALLOWED[verb]:
@@ -150,9 +153,7 @@ def remove(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID) -> l
 def locked(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID) -> Job:
     """The job, locked against claims and other orders; raises `NotFound` for another owner's too."""
     mine = Job.id == job_id if owner_id is None else sa.and_(Job.id == job_id, Job.owner_id == owner_id)
-    number = session.scalar(sa.select(Job.number).where(mine))
-    if number is not None:
-        shut(session, number)
+    _shut(session, mine)
     query = sa.select(Job).where(mine).with_for_update(key_share=True)
     job = session.scalar(query.execution_options(populate_existing=True))
     if job is None:
@@ -161,11 +162,17 @@ def locked(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID) -> J
 
 
 def shut(session: Session, job_number: int) -> None:
-    """Let no slot claim of this job from now to the commit; for whoever may end it, before the rows are locked.
+    """Let no slot claim of this job from now to the commit; for whoever may end it, before owner or job are locked.
 
     Claims do not lock the job's row, or they would wait for every finish of it. See `functions.sql`.
     """
     session.execute(sa.select(sa.func.pg_advisory_xact_lock(-2 * job_number)))
+
+
+def _shut(session: Session, mine: sa.ColumnElement[bool]) -> None:
+    number = session.scalar(sa.select(Job.number).where(mine))
+    if number is not None:
+        shut(session, number)
 
 
 def abandon_dependants(session: Session, job: Job, reason: str) -> None:
@@ -232,18 +239,17 @@ def _check_earlier(earlier: Job) -> None:
 
 
 ENTER = sa.text("""
-    WITH spending AS MATERIALIZED (
-        SELECT q.number AS queue, s.*, sum(s.seconds) OVER (PARTITION BY q.number, s.owner_id) AS of_owner
-          FROM queue q, LATERAL vyaz_spending(q.name) s),
+    WITH spending AS MATERIALIZED (SELECT q.number AS queue, s.* FROM queue q, LATERAL vyaz_spending(q.name) s),
+    spenders AS MATERIALIZED (SELECT queue, owner_id, sum(seconds) AS seconds FROM spending GROUP BY queue, owner_id),
     active AS (
         SELECT q.number AS queue, j.owner_id = :owner AS mine,
                j.virtual_time[q.number] + coalesce(s.seconds, 0) AS job_time,
-               o.virtual_time[q.number] + coalesce(max(s.of_owner) OVER (PARTITION BY q.number, o.id), 0) / o.weight
-                   AS owner_time
+               o.virtual_time[q.number] + coalesce(all_theirs.seconds, 0) / o.weight AS owner_time
           FROM queue q
           JOIN job j ON q.name = ANY (j.queues) AND j.state IN ('queued', 'running')
           JOIN owner o ON o.id = j.owner_id
-          LEFT JOIN spending s ON s.queue = q.number AND s.number = j.number)
+          LEFT JOIN spending s ON s.queue = q.number AND s.number = j.number
+          LEFT JOIN spenders all_theirs ON all_theirs.queue = q.number AND all_theirs.owner_id = o.id)
     SELECT coalesce(bool_or(a.mine), false) AS active, min(a.job_time) FILTER (WHERE a.mine) AS job_v,
            coalesce(min(a.owner_time) FILTER (WHERE NOT a.mine),
                     greatest(q.served, (SELECT max(w.served) FROM worker w WHERE w.queue = q.name))) AS owner_v

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from core.ledger.states import Priority
 from tests.chaos.conftest import MakeRig
-from tests.chaos.rig import SLOW, Measure, Rig
+from tests.chaos.rig import QUICK, SLOW, Measure, Rig
 
 AS_SHIPPED = {"lease_seconds": 9.0, "heartbeat_seconds": 3.0}
 
@@ -155,6 +156,26 @@ def test_a_block_that_takes_too_long_for_a_drain_is_returned_with_no_attempt_use
 
     assert (shard.state, shard.attempts, rig.slots()) == ("returned", 0, [])
     measure("SIGTERM in a block of 32 s", [seconds], worst=10)
+
+
+def test_a_drain_returns_what_is_stored_and_what_is_worked_on_with_no_attempt_used(rig: Rig, measure: Measure) -> None:
+    node = rig.node()
+    rig.arm("tar put", "hang")
+    quick = rig.submit(64, seed=1, spec=QUICK, ring=False, priority=Priority.INTERACTIVE)
+    slow = rig.submit(64, seed=2, spec={"seconds_per_item": 0.5, "pictures": True})
+    rig.wait_until(lambda: rig.taken() == 1 and rig.leased(slow) != [], "one is stored, the other worked on")
+    begun = time.monotonic()
+    node.terminate()
+    node.wait(timeout=60)
+    seconds = time.monotonic() - begun
+
+    assert [(shard.state, shard.attempts) for shard in rig.shards()] == [("returned", 0)] * 2
+    assert rig.slots() == []
+    rig.order(slow, "cancel")
+    rig.node()
+    rig.finished(quick, 60)
+    rig.check(quick)
+    measure("SIGTERM while one shard is stored and one worked on", [seconds], worst=10)
 
 
 @pytest.mark.chaos

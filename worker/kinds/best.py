@@ -19,7 +19,7 @@ from core.recipe import GenerateSpec
 from core.storage.blobs import Blobs
 from core.storage.shards import ShardWriter, read_one, shard_key
 from worker.heartbeat import Hold
-from worker.runner import Workplace
+from worker.work import Workplace
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from core.training.datasets import emnist, fonts
 from core.training.datasets.fonts import Merged, Source
 from worker.device import visible_cores
 from worker.heartbeat import Hold
-from worker.runner import Workplace
+from worker.work import Workplace
 
 
 class Reader(Protocol):

@@ -17,7 +17,7 @@ from core.training.inversion import invert
 from core.training.run import one_thread
 from worker.heartbeat import Hold
 from worker.materials import load_dataset, load_generator, load_judge
-from worker.runner import Workplace
+from worker.work import Workplace
 
 STEPS: Final = 200  # of fitting a code to a font
 

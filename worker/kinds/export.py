@@ -28,7 +28,7 @@ from core.storage.archives import ArchiveWriter
 from core.training.run import one_thread
 from worker.heartbeat import Hold
 from worker.materials import load_named, load_weights
-from worker.runner import Workplace
+from worker.work import Workplace
 
 _COLUMNS: Final = (
     *("file", "job", "index", "letters", "layout"),

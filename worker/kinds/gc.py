@@ -10,7 +10,7 @@ from core.shipped import digests
 from core.storage.weights import weights_key
 from core.upkeep.garbage import Sweep, Terms
 from worker.heartbeat import Hold
-from worker.runner import Workplace
+from worker.work import Workplace
 
 
 class Gc:

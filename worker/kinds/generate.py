@@ -18,7 +18,7 @@ from core.storage.shards import shard_key
 from worker.heartbeat import Hold
 from worker.kinds import best
 from worker.materials import load_named, load_weights
-from worker.runner import Ending, Workplace
+from worker.work import Ending, Workplace
 
 
 class Generate:

@@ -15,7 +15,7 @@ from core.training.run import one_thread
 from worker.heartbeat import Hold
 from worker.kinds.sheet import keep_picture
 from worker.materials import load_generator, verified
-from worker.runner import Workplace
+from worker.work import Workplace
 
 
 class Invert:

@@ -23,7 +23,7 @@ from core.ledger.finish import Failure, Outcome, Stored
 from core.ledger.leases import BLOCK, Lease
 from core.storage.shards import ShardWriter, shard_key
 from worker.heartbeat import Hold
-from worker.runner import Ending, Workplace
+from worker.work import Ending, Workplace
 
 SIDE = 16
 """Pixels of a picture, both ways."""

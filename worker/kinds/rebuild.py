@@ -21,7 +21,7 @@ from core.upkeep.adoption import Found
 from core.upkeep.inspection import inspect, open_shard
 from worker.heartbeat import Hold
 from worker.rounds import Tally, ended, target_of, walk, watch
-from worker.runner import Workplace
+from worker.work import Workplace
 
 _IN_MEMORY: Final = 64 << 20  # bytes of a shard
 

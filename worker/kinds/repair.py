@@ -23,7 +23,7 @@ from worker.heartbeat import Hold
 from worker.kinds.best import Chosen, repack
 from worker.kinds.verify import damage
 from worker.rounds import Maker, Tally, ended, look, remakes, target_of, walk, watch
-from worker.runner import Workplace
+from worker.work import Workplace
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from core.training import sheets
 from core.training.run import one_thread
 from worker.heartbeat import Hold
 from worker.materials import load_dataset, load_generator
-from worker.runner import Workplace
+from worker.work import Workplace
 
 
 class Sheet:

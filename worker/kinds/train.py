@@ -26,7 +26,7 @@ from core.training.journal import Journal
 from core.training.run import Run
 from worker.heartbeat import Hold
 from worker.materials import verified
-from worker.runner import Workplace
+from worker.work import Workplace
 
 SHOWN_EPOCHS: Final = (5, 50)
 

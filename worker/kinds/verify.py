@@ -20,7 +20,7 @@ from core.upkeep.accounts import check_counters, check_cover, is_closed, leaves_
 from core.upkeep.inspection import name_items
 from worker.heartbeat import Hold
 from worker.rounds import Maker, Tally, blocks, differing, ended, look, remakes, target_of, walk, watch
-from worker.runner import Workplace
+from worker.work import Workplace
 
 _STREAM: Final = 100  # of chance, for the sample
 _STRAYS: Final = 100  # variants without a shard that are looked for at a time
