@@ -22,8 +22,11 @@ from core.ledger.jobs import Submission
 from core.ledger.rings import Ringer
 from core.ledger.states import UNFINISHED
 from core.settings import Settings
+from tests.conftest import create_database, name_database
+from tests.worker.workshop import Workshop, open_workshop
 from vyaz.up import commands
 from vyaz.up.processes import Command
+from vyaz.up.servers import ServerPair
 
 INHERITED = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
 
@@ -128,6 +131,16 @@ class Fleet:
                 process.wait()
         self.ringer.close()
         self.database.close()
+
+
+@pytest.fixture(scope="module")
+def workshop(servers: ServerPair, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """A slot in this process with a database and a store of its own, for all tests of a file."""
+    name = f"workshop_{uuid.uuid4().hex[:8]}"
+    create_database(servers, name, template)
+    workshop = open_workshop(name_database(servers, name), servers.broker_url, tmp_path_factory.mktemp("workshop"))
+    yield workshop
+    workshop.close()
 
 
 @pytest.fixture

@@ -2,25 +2,15 @@
 
 import itertools
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import pytest
 import sqlalchemy as sa
 
 from core.catalogue.tables import Event, Job, Worker
 from core.ledger.audit import audit
-from tests.worker.workshop import SMALL, Workshop, open_workshop
+from tests.worker.workshop import SMALL, Workshop
 
 SHARDS = 6
-
-
-@pytest.fixture
-def workshop(database_url: str, broker_url: str, tmp_path: Path) -> Iterator[Workshop]:
-    workshop = open_workshop(database_url, broker_url, tmp_path)
-    yield workshop
-    workshop.close()
 
 
 def told(workshop: Workshop, job: Job) -> list[tuple[str, int | None]]:

@@ -1,7 +1,6 @@
 """Repair and rebuild on a slot with real letters: what was lost comes back the same, and nothing healthy is touched."""
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,6 @@ from core.ledger.jobs import order
 from tests.conftest import create_database, name_database
 from tests.worker.workshop import Workshop, open_workshop, whole
 from vyaz.up.servers import ServerPair
-
-
-@pytest.fixture(scope="module")
-def workshop(servers: ServerPair, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    name = f"repair_{uuid.uuid4().hex[:8]}"
-    create_database(servers, name, template)
-    workshop = open_workshop(name_database(servers, name), servers.broker_url, tmp_path_factory.mktemp("repair"))
-    yield workshop
-    workshop.close()
 
 
 def state(workshop: Workshop, made: Job) -> tuple[object, ...]:

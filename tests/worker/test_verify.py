@@ -1,25 +1,13 @@
 """Verify on a slot with real letters: what is whole is found whole, and nothing that is damaged goes unseen."""
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from core.catalogue.tables import Job, ModelVersion, Shard, Variant
-from tests.conftest import create_database, name_database
-from tests.worker.workshop import Workshop, open_workshop, reasons
-from vyaz.up.servers import ServerPair
-
-
-@pytest.fixture(scope="module")
-def workshop(servers: ServerPair, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    name = f"verify_{uuid.uuid4().hex[:8]}"
-    create_database(servers, name, template)
-    workshop = open_workshop(name_database(servers, name), servers.broker_url, tmp_path_factory.mktemp("verify"))
-    yield workshop
-    workshop.close()
+from tests.worker.workshop import Workshop, reasons
 
 
 def verify(workshop: Workshop, made: Job, sample: int | None = 0) -> Job:
