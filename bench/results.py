@@ -48,8 +48,8 @@ def write(page: Path, themes: Sequence[str]) -> None:
         "A ratio compares two things measured in turns in one run. PostgreSQL ran on the same machine, with `fsync` on",
         "and `synchronous_commit` on.",
         "",
-        f"- Machine: {_machine()}",
-        f"- Versions: {_versions()}",
+        f"- Machine: {machine()}",
+        f"- Versions: {versions()}",
     ]
     for theme in themes:
         mine = [row for row in rows if row["theme"] == theme]
@@ -78,7 +78,7 @@ def spell(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _machine() -> str:
+def machine() -> str:
     """Cores, memory and processor; nothing that names the machine."""
     told = Path("/proc/cpuinfo").read_text()
     model = told.partition("model name")[2].partition("\n")[0].strip("\t: ") or "unknown processor"
@@ -86,7 +86,8 @@ def _machine() -> str:
     return f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, {model}"
 
 
-def _versions() -> str:
+def versions() -> str:
+    """Of what took part, in one line."""
     found = []
     for name, package in PACKAGES:
         try:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from core.catalogue.database import Database
 from core.catalogue.tables import Event, Job, Shard, Variant, Worker
+from core.ledger.audit import audit
 from core.ledger.states import JobState, ShardState
 from core.monogram.picture import decode, digest
 from core.storage.blobs import Blobs
@@ -53,6 +54,8 @@ def check(database: Database, store: str, job_id: uuid.UUID, quarantined: Iterab
     assert list(busy) == []
     _check_ranges(shards, job.total, lost)
     _check_history(events, shards)
+    with database.transaction() as session:
+        assert audit(session, None, job_id).problems == []
     if job.spec.get("pictures"):
         _check_objects(Blobs.open(store), rows, shards)
         assert summary((row.index, row.digest) for row in rows) == clean(job.total, job.seed, lost)

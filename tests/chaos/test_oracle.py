@@ -18,6 +18,10 @@ HARMS = {
     "it ended twice": sa.insert(Event).from_select(
         ["job_number", "what"], sa.select(Event.job_number, Event.what).where(Event.what == "done")
     ),
+    "a shard was held twice at once": sa.insert(Event).from_select(
+        ["job_number", "shard_id", "epoch", "what"],
+        sa.select(Event.job_number, Event.shard_id, Event.epoch, Event.what).where(Event.what == "leased"),
+    ),
 }
 
 
