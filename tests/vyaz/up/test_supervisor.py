@@ -282,12 +282,18 @@ def test_a_killed_supervisor_takes_everything_along_and_the_next_start_goes_on(i
     assert kept(instances) == ["before"]
 
 
+def kill_all(pids: list[int]) -> None:
+    """Kill them; those that die with the first are gone by then."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_a_start_after_a_kill_of_every_process_recovers_by_itself(instances: Instances) -> None:
     process, _ = instances.start("forker")
     wait_until(lambda: instances.events("forked"))
     keep(instances, "before")
-    for pid in [process.pid, *instances.living()]:
-        os.kill(pid, signal.SIGKILL)
+    kill_all([process.pid, *instances.living()])
     process.communicate()
     instances.start("plain")
     assert kept(instances) == ["before"]
@@ -297,8 +303,7 @@ def test_orphans_of_a_killed_supervisor_are_ended_by_the_next(instances: Instanc
     process, _ = instances.start("deaf", "forker")
     wait_until(lambda: instances.events("forked"))
     left = [instances.events("started")["worker-1"], instances.events("forked")["worker-2"]]
-    for pid in (process.pid, instances.events("started")["worker-2"]):  # the fork is left without its leader
-        os.kill(pid, signal.SIGKILL)
+    kill_all([process.pid, instances.events("started")["worker-2"]])  # the fork is left without its leader
     process.communicate()
     time.sleep(0.5)
     assert list(filter(instances.is_ours, left)) == left
