@@ -17,7 +17,7 @@ from tests.core.ledger.conftest import Ledger
 
 FLEET = 16
 AHEAD = FLEET // 4
-SOON = 2.0  # seconds
+SOON, BLOCKED = 20.0, 0.5  # seconds
 
 
 def fleet(ledger: Ledger, device_class: str = "test") -> list[uuid.UUID]:
@@ -59,7 +59,7 @@ def test_what_is_cut_is_taken_though_somebody_holds_the_jobs_row(ledger: Ledger)
             taken = [pool.submit(ledger.claim, slot) for slot in slots[1:AHEAD]]
             assert wait(taken, SOON).not_done == set()
             cut = pool.submit(ledger.claim, slots[AHEAD])
-            assert wait([cut], SOON / 4).done == set()
+            assert wait([cut], BLOCKED).done == set()
             session.commit()
             assert lease_of(cut).start == BLOCK * AHEAD
     assert sorted(lease_of(each).start for each in taken) == [BLOCK * n for n in range(1, AHEAD)]
@@ -83,7 +83,7 @@ def test_no_claim_slips_in_after_an_order_that_ends_the_job(ledger: Ledger, verb
         with ledger.database.transaction() as session:
             jobs.order(session, None, job, verb)
             late = pool.submit(ledger.claim, slots[1])
-            assert wait([late], SOON / 4).done == set()
+            assert wait([late], BLOCKED).done == set()
         assert late.result(SOON) is None
     ledger.finish(first)
     with ledger.database.transaction() as session:
@@ -97,7 +97,7 @@ def test_an_order_waits_for_a_claim_that_began_before_it(ledger: Ledger) -> None
         with ledger.database.transaction() as session:
             assert claim(session, slots[1], ledger.settings) is not None
             order = pool.submit(ledger.order, job, "cancel")
-            assert wait([order], SOON / 4).done == set()
+            assert wait([order], BLOCKED).done == set()
         order.result(SOON)
     with ledger.database.transaction() as session:
         assert audit(session, None, job).problems == []
