@@ -19,6 +19,7 @@ from core.storage.blobs import Blobs
 from tests.chaos.api import Door
 from tests.chaos.conftest import MakeRig
 from tests.chaos.rig import QUICK, SLOW, Measure, Rig
+from tests.conftest import stand_by
 from tests.core.training.slips import write_slips
 from tests.tree import nodes, sources
 from tests.worker.test_emnist import train
@@ -196,6 +197,7 @@ def test_a_sweep_killed_between_two_objects_takes_what_is_left_and_nothing_else(
 def test_60_requests_whose_server_dies_are_60_jobs(rig: Rig, measure: Measure) -> None:
     with rig.database.transaction() as session:
         key = keys.create(session, "studio", "chaos", Scope.WRITE)[1]
+    stand_by(rig.database)
     made = []
     with Door(rig, key) as door:
         for number in range(60):
