@@ -28,8 +28,9 @@ def connect(settings: Settings) -> Celery:
         task_ignore_result=True,
         result_backend=None,
         # Early: PostgreSQL's lease says who works, so a message that waits unacknowledged is only a way to run twice.
+        # And without acknowledgement at all: taking a ring writes nothing, so that a full server does not end a node.
         task_acks_late=False,
-        task_queues=[Queue(name) for name in QUEUES],  # type: ignore[no-untyped-call]
+        task_queues=[Queue(name, no_ack=True) for name in QUEUES],  # type: ignore[no-untyped-call]
         task_default_queue="cpu",
         task_create_missing_queues=False,
         # With a multiplier of one alone, a busy worker still hoards one ring while idle ones sleep.
