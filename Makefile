@@ -36,7 +36,7 @@ test: install  ## All tests but chaos, on real PostgreSQL and Valkey; ARGS="test
 harm: install  ## Each fault once or twice, under eight minutes
 	$(BIN)/python -m pytest -q tests/chaos
 
-chaos: install  ## Every fault, many times, up to 45 minutes; then the table of what was measured
+chaos: install  ## Every fault, many times, about an hour; then the table of what was measured
 	$(BIN)/python -m pytest -q -m "chaos or not chaos" tests/chaos --junitxml=out/chaos/junit.xml $(ARGS)
 	@$(BIN)/python -m tests.chaos.report out/chaos/junit.xml
 
