@@ -27,6 +27,10 @@ MAX_ATTEMPTS = 5
 """Attempts at a shard that raises, before its error is taken for the job's."""
 
 
+WORKED_THROUGH_FIRST = (Shard.mark < Shard.stop, Shard.job_number, Shard.id)
+"""In this order a slot's shards are taken from it: the one that it worked on last, for by it the others are known."""
+
+
 def fail(session: Session, lease: Lease, error: VyazError, seconds: float) -> None:
     """Return or end the work by the error's scope; raises `Fenced` if the lease is over."""
     if isinstance(error, EnvironmentFault | Unavailable):
@@ -62,7 +66,7 @@ def lose_slot(session: Session, slot_id: uuid.UUID, reason: str) -> None:
     leased = (
         sa.select(Shard)
         .where(Shard.slot_id == slot_id, Shard.state == ShardState.LEASED)
-        .order_by(Shard.job_number, Shard.id)
+        .order_by(*WORKED_THROUGH_FIRST)
         .with_for_update(key_share=True)
     )
     for shard in session.scalars(leased).all():
@@ -104,10 +108,13 @@ def crash(session: Session, shard: Shard, reason: str, *, blamed: bool = False) 
 
 
 def _is_stored_beside(session: Session, shard: Shard) -> bool:
-    """Whether its slot works on another shard by now: the claim of that one marked this as worked through."""
+    """Whether its slot works on another shard by now: the claim of that one marked this as worked through.
+
+    Where it is not known what the slot worked on, this one is to blame: else what kills could do so for ever.
+    """
     if shard.mark < shard.stop or shard.closing:
         return False
-    newest = sa.select(Worker.shard_id.is_distinct_from(shard.id)).where(Worker.id == shard.slot_id)
+    newest = sa.select(Worker.shard_id != shard.id).where(Worker.id == shard.slot_id)
     return bool(session.scalar(newest))
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.catalogue.tables import Shard, Worker
 from core.errors import VyazError
-from core.ledger.fail import crash, lose_slot
+from core.ledger.fail import WORKED_THROUGH_FIRST, crash, lose_slot
 from core.ledger.states import ShardState, SlotState
 
 log = structlog.get_logger(__name__)
@@ -89,6 +89,7 @@ def lose_dead(session: Session, machine: str, is_alive: Callable[[int], bool]) -
 def reap(session: Session) -> int:
     """Take expired shards from slots that fell silent; forget slots long gone. Returns how many shards were taken."""
     expired = sa.select(Shard).where(Shard.state == ShardState.LEASED, Shard.lease_until < sa.func.clock_timestamp())
+    expired = expired.order_by(*WORKED_THROUGH_FIRST)
     taken = session.scalars(expired.with_for_update(skip_locked=True, key_share=True)).all()
     for shard in taken:
         _in_part(session, partial(crash, session, shard, "its slot fell silent"))

@@ -9,8 +9,9 @@ from core.catalogue.tables import Event, Job, Worker
 from core.errors import Unforeseen
 from core.ledger.audit import audit
 from core.ledger.fail import fail, lose_slot
+from core.ledger.finish import give_back
 from core.ledger.leases import BLOCK, beat
-from core.ledger.slots import idle
+from core.ledger.slots import idle, reap
 from core.ledger.states import JobState, ShardState, SlotState
 from tests.core.ledger.conftest import Ledger
 
@@ -52,6 +53,31 @@ def test_a_shard_that_was_worked_through_and_is_the_only_one_is_blamed(ledger: L
     with ledger.database.transaction() as session:
         beat(session, slot, lease, lease.stop, ledger.settings)
     lose(ledger, slot)
+
+    assert [s.state for s in ledger.shards(job) if s.id == lease.shard_id] == [ShardState.SPLIT]
+
+
+def test_the_one_that_is_stored_is_spared_though_it_was_cut_later(ledger: Ledger) -> None:
+    job, slot = ledger.submit(ledger.owner(), total=4 * BLOCK, shard_size=2 * BLOCK), ledger.slot()
+    back, other = ledger.held(ledger.slot()), ledger.held(slot)
+    with ledger.database.transaction() as session:
+        give_back(session, back, 0.0)
+    assert ledger.held(slot).shard_id == back.shard_id < other.shard_id
+    lose(ledger, slot)
+
+    found = {s.id: s.state for s in ledger.shards(job)}
+    assert (found[other.shard_id], found[back.shard_id]) == (ShardState.RETURNED, ShardState.SPLIT)
+
+
+def test_a_shard_of_a_slot_of_which_nothing_is_known_is_blamed(ledger: Ledger) -> None:
+    job, slot = ledger.submit(ledger.owner(), total=2 * BLOCK, shard_size=2 * BLOCK), ledger.slot()
+    lease = ledger.held(slot)
+    with ledger.database.transaction() as session:
+        beat(session, slot, lease, lease.stop, ledger.settings)
+        session.execute(sa.update(Worker).values(shard_id=None))  # as of one that fell silent before its lease ran out
+    ledger.expire(lease)
+    with ledger.database.transaction() as session:
+        reap(session)
 
     assert [s.state for s in ledger.shards(job) if s.id == lease.shard_id] == [ShardState.SPLIT]
 
