@@ -98,7 +98,6 @@ def order(session: Session, owner_id: uuid.UUID | None, job_id: uuid.UUID, verb:
 
     Raises `NotFound`, and `Conflict` when the job's state does not allow it.
     """
-    _shut(session, Job.id == job_id)
     owner = _owner_of(session, job_id) if verb in ("resume", "retry") else None
     job = locked(session, owner_id, job_id)
     if JobState(job.state) not in ALLOWED[verb]:
@@ -226,7 +225,8 @@ def _digest(body: dict[str, Any]) -> bytes:
 
 
 def _owner_of(session: Session, job_id: uuid.UUID) -> Owner | None:
-    """The job's owner, locked before the job as every claim does it; None if there is no such job."""
+    """The job's owner, locked before the job as every finish does it; None if there is no such job."""
+    _shut(session, Job.id == job_id)
     mine = sa.select(Owner).join(Job, Job.owner_id == Owner.id).where(Job.id == job_id)
     locking = mine.with_for_update(of=Owner, key_share=True).execution_options(populate_existing=True)
     return session.scalar(locking)
